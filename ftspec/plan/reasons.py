@@ -1,0 +1,42 @@
+"""Why a value is what it is: a closed list. Prose lives in `view`."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    # resolve
+    TAKEN_FROM_MODEL = "taken_from_model"  # the base model's own setting
+    RATIO_TIMES_STEPS = "ratio_times_steps"  # warmup steps from a ratio
+    STEPS_FROM_ROWS = "steps_from_rows"  # total steps from rows, batch and epochs
+    LAYERS_FROM_FRACTION = "layers_from_fraction"  # freeze.fraction of the real layer count
+    ROLES_OF_OBJECTIVE = "roles_of_objective"  # the columns that reach the loss
+    SPLIT_BY_GROUP = "split_by_group"  # the rows have groups
+    SPLIT_BY_POSITIVE = "split_by_positive"  # no groups: shared positives stay together
+    DEFAULT_GATE = "default_gate"  # no gate given: must beat its own baseline
+    # passes
+    ONLY_CANDIDATE = "only_candidate"  # one backend remains
+    BACKEND_REJECTED = "backend_rejected"  # a candidate, and why not
+    DEVICE_PRESENT = "device_present"  # the best device of the machine that the backend knows
+    NO_ACCELERATOR = "no_accelerator"  # nothing but the CPU
+    ONE_PROCESS_PER_RUN = "one_process_per_run"  # the target lowers no more than one process
+    BF16_INSTRUCTIONS = "bf16_instructions"  # the hardware multiplies bf16 natively
+    NO_BF16_INSTRUCTIONS = "no_bf16_instructions"  # bf16 would be emulated, slower
+    PRECISION_FITS_DEVICE = "precision_fits_device"
+    BATCH_FITS_MEMORY = "batch_fits_memory"  # micro-batch equals the global batch
+    BATCH_EXCEEDS_MEMORY = "batch_exceeds_memory"  # smaller micro-batch, same effective batch
+    NEGATIVES_KEPT = "negatives_kept"  # cached loss: accumulation would lose in-batch negatives
+    CHECKPOINTING_SAVES_MEMORY = "checkpointing_saves_memory"
+    CHECKPOINTING_NOT_NEEDED = "checkpointing_not_needed"
+    USABLE_CORES = "usable_cores"
+    MALLOC_RETURNS_MEMORY = "malloc_returns_memory"  # glibc keeps freed blocks otherwise
+    ATTENTION_KERNEL = "attention_kernel"
+    MEMORY_OF_MACHINE = "memory_of_machine"
+    MEMORY_LIMIT_GIVEN = "memory_limit_given"
+    ENCODE_BATCH_FITS = "encode_batch_fits"
+    PROBES_GUARD = "probes_guard"  # run-time checks switched on by the objective
+    # stages
+    NO_ARTIFACT = "no_artifact"  # nothing with this key in the store
+    ARTIFACT_MATCHES = "artifact_matches"  # same key, verified
+    INPUT_CHANGED = "input_changed"  # an earlier run exists, but its key differs
+    UPSTREAM_RUNS = "upstream_runs"
+    ALWAYS_RUNS = "always_runs"

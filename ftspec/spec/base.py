@@ -1,0 +1,7 @@
+"""What every section of a spec has in common: frozen, strict, and nothing unknown passes."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
