@@ -185,6 +185,7 @@ class EvaluationPlan:
     top_k: int
     slices: tuple[str, ...]
     baseline: str  # "base": the untuned base model
+    baseline_facts: ModelFacts | None  # of another baseline
     bootstrap: Bootstrap
     latency_queries: int  # 0: not measured
     detectable_gain: float  # at 80 % power, one-sided 5 %, per-query deviation .25
