@@ -98,7 +98,7 @@ def plan_from_json(text: str, *, name: str) -> tuple[Plan | None, Diagnostics]:
         )
         return None, found
     version = str(document["format_version"])
-    if version.split(".")[0] != FORMAT_VERSION.split(".", maxsplit=1)[0]:
+    if version.partition(".")[0] != FORMAT_VERSION.partition(".")[0]:
         found.add(
             codes.PLAN_VERSION,
             f"{name} has format {version}; this ftspec reads {FORMAT_VERSION}",

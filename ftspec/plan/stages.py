@@ -42,14 +42,14 @@ def stage_documents(plan: Plan) -> dict[str, dict[str, Any]]:
     baseline = plan.evaluation.baseline_facts
     documents: dict[str, dict[str, Any]] = {}
 
-    def add(name: str, **inputs: Any) -> str:
-        documents[name] = {
-            "stage": name,
-            "version": VERSIONS[name],
+    def add(stage: str, **inputs: Any) -> str:
+        documents[stage] = {
+            "stage": stage,
+            "version": VERSIONS[stage],
             "hash_version": HASH_VERSION,
             **inputs,
         }
-        return hash_of(documents[name])
+        return hash_of(documents[stage])
 
     ingest = add(
         "ingest",
