@@ -41,6 +41,9 @@ class ModelFacts:
     weights_dtype: str  # F32 | F16 | BF16
     needs_remote_code: bool
     prompts: FrozenMap[str]
+    # last name part -> sum of (inputs + outputs) over all linear layers that end in it; a LoRA of
+    # rank r on them has r times as many parameters
+    linear_widths: FrozenMap[int] = FrozenMap()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
