@@ -1,0 +1,88 @@
+"""What commands share: options, the two output streams, and the way from diagnostics to the exit."""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from ftspec.cli.exits import exit_code
+from ftspec.diagnostics.model import Diagnostic
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+MIN_WIDTH, MAX_WIDTH = 60, 120
+
+
+def project_option(function: F) -> F:
+    return click.option(
+        "--project",
+        "project_folder",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Folder that holds .ftspec; default: found from the working directory.",
+    )(function)
+
+
+def set_option(function: F) -> F:
+    return click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="PATH=VALUE",
+        help="Override one value of the spec, e.g. train.learning_rate=3e-5. May be repeated.",
+    )(function)
+
+
+def hardware_option(function: F) -> F:
+    return click.option(
+        "--hardware",
+        metavar="FILE|NAME",
+        help="Plan for another machine: a named profile (`ftspec doctor` lists them) or a saved one.",
+    )(function)
+
+
+def format_option(*formats: str) -> Callable[[F], F]:
+    return click.option(
+        "--format", "format_", type=click.Choice(formats), default=formats[0], show_default=True, help="Output format."
+    )
+
+
+def terminal_width() -> int:
+    """Columns to lay out for: those of the terminal within reason, or 100 in a pipe."""
+    return max(MIN_WIDTH, min(MAX_WIDTH, shutil.get_terminal_size((100, 24)).columns))
+
+
+def wants_color(stream: Any) -> bool:
+    """By the conventions of no-color.org and FORCE_COLOR."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
+
+
+def report(diagnostics: Iterable[Diagnostic], *, format_: str = "human") -> None:
+    """Write findings to stderr; machine formats of `validate` go to stdout instead, by its own hand."""
+    from ftspec.view.diagnostics import render_diagnostics
+
+    items = tuple(diagnostics)
+    if not items:
+        return
+    text = render_diagnostics(
+        items, "json" if format_ == "json" else "human", color=wants_color(sys.stderr), width=terminal_width()
+    )
+    click.echo(text.rstrip("\n"), err=True)
+
+
+def fail(diagnostics: Iterable[Diagnostic], *, format_: str = "human") -> NoReturn:
+    """Report and leave with the exit code that the diagnostics ask for."""
+    items = tuple(diagnostics)
+    report(items, format_=format_)
+    raise SystemExit(exit_code(items))
+
+
+def echo_json(value: object) -> None:
+    """One JSON document on stdout."""
+    click.echo(json.dumps(value, indent=1, ensure_ascii=False))

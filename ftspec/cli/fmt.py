@@ -1,0 +1,50 @@
+"""`ftspec fmt`"""
+
+from pathlib import Path
+
+import click
+
+from ftspec.cli.common import fail, report
+from ftspec.diagnostics import codes
+from ftspec.diagnostics.model import Diagnostics, Span
+
+
+@click.command("fmt")
+@click.argument("specs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SPEC...")
+@click.option("--check", is_flag=True, help="Change nothing; exit 1 when a file is not formatted.")
+def fmt_command(specs: tuple[Path, ...], check: bool) -> None:
+    """Format specs in place: canonical key order, two spaces. Comments stay; hashes do not change.
+
+    \b
+    Examples:
+      ftspec fmt specs/*.yaml
+      ftspec fmt --check specs/*.yaml                # in CI
+    """
+    from ftspec.source.format import format_text
+    from ftspec.source.load import load_document
+    from ftspec.store.files import write_text_atomically
+
+    found = Diagnostics()
+    changed = 0
+    for path in specs:
+        # Overlays are formatted one file at a time, so a fault in another file is not of interest here.
+        document, here = load_document(path)
+        if document is None:
+            found.extend(here)
+            continue
+        text = path.read_text(encoding="utf-8")
+        formatted = format_text(text)
+        if formatted == text:
+            continue
+        changed += 1
+        if check:
+            start = Span(path=str(path), line=1, column=1, end_line=1, end_column=1, excerpt=text.split("\n", 1)[0])
+            found.add(codes.NOT_FORMATTED, str(path), primary=start, help=f"ftspec fmt {path}")
+        else:
+            write_text_atomically(path, formatted)
+            click.echo(f"formatted {path}")
+    if found.has_errors:
+        fail(found)
+    report(found)
+    if not changed:
+        click.echo(f"{len(specs)} file{'s' if len(specs) != 1 else ''} already formatted")

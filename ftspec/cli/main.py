@@ -1,0 +1,102 @@
+"""`ftspec`: the commands, each imported when it is called."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from ftspec.cli.exits import ERROR, INTERRUPTED, USAGE
+
+# command -> one line of help; the module ftspec.cli.<command> holds a click command of that name.
+COMMANDS = {
+    "init": "Write a first spec.",
+    "fmt": "Format specs; comments stay.",
+    "validate": "Check specs and point at every fault.",
+    "schema": "Print the JSON Schema of specs or plans.",
+    "doctor": "Show machine, backends and what is missing.",
+    "plan": "Show what a spec would run here, and why.",
+    "apply": "Run a spec or a saved plan.",
+    "show": "Show a saved plan or a run.",
+    "explain": "Explain a diagnostic code, or a value of a plan.",
+    "runs": "List runs.",
+    "logs": "Show the log of a run.",
+    "eval": "Show the evidence of a run again.",
+    "query": "Search with a model that was made here.",
+    "models": "List, show, export and delete models.",
+    "sql": "Ask the ledger, read-only.",
+    "state": "Rebuild, verify or back up the ledger.",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command is used, so that `--help` and `validate` start fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"ftspec.cli.{cmd_name}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], COMMANDS, n=1)
+            if close:
+                error.message += f" Did you mean `{close[0]}`?"
+            raise
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
+        """As click's, with our exit codes: usage is 64, and user faults are rendered diagnostics."""
+        from ftspec.diagnostics.model import FtspecError
+
+        extra["standalone_mode"] = False
+        try:
+            status = super().main(args, *more, **extra)
+        except FtspecError as error:
+            from ftspec.cli.common import fail
+
+            fail(error.diagnostics)
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            sys.exit(USAGE)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(USAGE if isinstance(error, click.UsageError) else ERROR)
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("interrupted", err=True)
+            sys.exit(INTERRUPTED)
+        except BrokenPipeError:
+            # The reader left, as `| head` does. Python would complain again when it flushes at exit.
+            sys.stderr.close()
+            sys.exit(0)
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with `ftspec init`, then `ftspec plan SPEC` and `ftspec apply SPEC`. "
+    "Tab completion: `_FTSPEC_COMPLETE=bash_source ftspec` (or zsh_source, fish_source).",
+)
+@click.version_option(package_name="ftspec", message="%(prog)s %(version)s")
+def cli() -> None:
+    """A compiler for fine-tuning: YAML spec → plan → run → evidence."""
+
+
+def main() -> None:
+    cli(prog_name="ftspec")

@@ -1,0 +1,46 @@
+"""`ftspec validate`"""
+
+import sys
+from pathlib import Path
+
+import click
+
+from ftspec.cli.common import fail, format_option, set_option, terminal_width, wants_color
+from ftspec.cli.exits import exit_code
+from ftspec.diagnostics.model import Diagnostics
+
+
+@click.command("validate")
+@click.argument("specs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SPEC...")
+@set_option
+@format_option("human", "json", "sarif", "github")
+def validate_command(specs: tuple[Path, ...], overrides: tuple[str, ...], format_: str) -> None:
+    """Check specs without looking at data, model or machine. All faults of all files are reported.
+
+    \b
+    Examples:
+      ftspec validate specs/*.yaml
+      ftspec validate spec.yaml --format github      # annotations in a pull request
+      ftspec validate spec.yaml --format sarif > ftspec.sarif
+    """
+    from ftspec.source.load import load_document
+    from ftspec.spec.check import check_spec
+    from ftspec.view.diagnostics import render_diagnostics
+
+    found = Diagnostics()
+    valid = 0
+    for path in specs:
+        document, here = load_document(path, overrides)
+        if document is not None:
+            spec, more = check_spec(document)
+            here.extend(more)
+            valid += spec is not None and not here.has_errors
+        found.extend(here)
+    if format_ != "human":
+        click.echo(render_diagnostics(found, format_).rstrip("\n"))
+        raise SystemExit(exit_code(found))
+    if found.has_errors:
+        fail(found)
+    if len(found):
+        click.echo(render_diagnostics(found, "human", color=wants_color(sys.stderr), width=terminal_width()), err=True)
+    click.echo(f"{valid} spec{'s' if valid != 1 else ''} valid")
