@@ -300,6 +300,7 @@ class Plan:
     labels: FrozenMap[str]
     spec_path: str  # as the user wrote it; cosmetic
     spec_hash: str
+    overrides: tuple[str, ...] = ()  # of --set, as written
     machine: Machine
     model: ModelPlan
     data: DataPlan
