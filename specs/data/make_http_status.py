@@ -1,0 +1,83 @@
+"""Writes the example data of the specs beside this folder, from the standard library's `http.HTTPStatus`.
+
+A query is the description of a status, its document the number and the phrase; the class of the
+number (client error, …) is the group. Small on purpose: the examples show the forms that data may
+have, and are honest that so few queries decide nothing.
+"""
+
+import gzip
+import json
+from collections.abc import Iterable
+from http import HTTPStatus
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+CLASSES = {1: "informational", 2: "success", 3: "redirection", 4: "client error", 5: "server error"}
+
+
+def write_lines(path: Path, rows: Iterable[dict[str, object]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def main() -> None:
+    statuses = [status for status in HTTPStatus if status.description]
+    pairs = [
+        {
+            "question": status.description,
+            "answer": f"{status.value} {status.phrase}",
+            "class": CLASSES[status.value // 100],
+        }
+        for status in statuses
+    ]
+    write_lines(FOLDER / "http-pairs.jsonl", pairs)
+
+    # The next status of another class is an honest negative; of the same class, half a match.
+    others = [next(o for o in pairs[i + 1 :] + pairs if o["class"] != p["class"]) for i, p in enumerate(pairs)]
+    siblings = [
+        next((o for o in pairs[i + 1 :] + pairs if o["class"] == p["class"] and o is not p), None)
+        for i, p in enumerate(pairs)
+    ]
+    write_lines(
+        FOLDER / "http-triplets.jsonl",
+        ({**p, "wrong": other["answer"]} for p, other in zip(pairs, others, strict=True)),
+    )
+    scored = [{"question": p["question"], "answer": p["answer"], "score": 1.0} for p in pairs]
+    scored += [
+        {"question": p["question"], "answer": sibling["answer"], "score": 0.4}
+        for p, sibling in zip(pairs, siblings, strict=True)
+        if sibling is not None
+    ]
+    scored += [
+        {"question": p["question"], "answer": other["answer"], "score": 0.0}
+        for p, other in zip(pairs, others, strict=True)
+    ]
+    write_lines(FOLDER / "http-scored.jsonl", scored)
+    write_lines(
+        FOLDER / "http-binary.jsonl",
+        (
+            {"question": row["question"], "answer": row["answer"], "same": int(row["score"] == 1.0)}
+            for row in scored
+            if row["score"] != 0.4
+        ),
+    )
+    write_lines(FOLDER / "http-classes.jsonl", ({"text": p["question"], "class": p["class"]} for p in pairs))
+
+    beir = FOLDER / "http-beir"
+    (beir / "qrels").mkdir(parents=True, exist_ok=True)
+    corpus = "".join(
+        json.dumps({"_id": str(s.value), "title": str(s.value), "text": s.phrase}) + "\n" for s in statuses
+    )
+    with gzip.GzipFile(beir / "corpus.jsonl.gz", "wb", mtime=0) as handle:
+        handle.write(corpus.encode())
+    write_lines(
+        beir / "queries.jsonl",
+        ({"_id": f"q{s.value}", "text": s.description, "group": CLASSES[s.value // 100]} for s in statuses),
+    )
+    for name, side in (("train", [s for s in statuses if s.value % 3]), ("test", [s for s in statuses if s.value % 3 == 0])):
+        lines = ["query-id\tcorpus-id\tscore", *(f"q{s.value}\t{s.value}\t1" for s in side)]
+        (beir / "qrels" / f"{name}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
