@@ -95,12 +95,26 @@ GATE_WITHOUT_METRIC = _code(
     "A gate reads what `evaluation.metrics` computes; add the metric there or remove the gate.",
 )
 NOT_FORMATTED = _code("FTS209", "error", "file is not formatted", "Run `ftspec fmt FILE`.")
+KEY_NEEDS_ANOTHER = _code(
+    "FTS210", "error", "this key needs another one",
+    "On its own it would have no effect: what it acts on is switched off or left away.",
+)
+KEY_NOT_READ = _code(
+    "FTS211", "error", "this key is not read here",
+    "Another setting of the spec makes it meaningless, and nothing is ignored in silence. Remove it, or\n"
+    "change the other setting.",
+)
+REFERENCE_KEPT = _code(
+    "FTS212", "warning", "the environment reference stays text here",
+    "`${env:NAME}` is a reference to a secret. It is never resolved into a spec or a plan, and nothing\n"
+    "that reads this key resolves it later.",
+)
 
 # --- 3xx resolve ------------------------------------------------------------------------------
 MODEL_NOT_FOUND = _code(
     "FTS301", "error", "base model cannot be found",
     "A base model is looked for in: a local path, the project's store, the hub cache, and installed\n"
-    "Python packages that carry a model. `plan` never downloads; `ftspec apply` does, from the hub.",
+    "Python packages that carry a model. `plan` never downloads; `ftspec models pull ID` does, from the hub.",
 )
 MODEL_NOT_READABLE = _code(
     "FTS302", "error", "base model cannot be used",
@@ -200,6 +214,18 @@ REGISTERED_MODEL_NOT_FOUND = _code("FTS615", "error", "no such model", "`ftspec 
 PLAN_NOT_READABLE = _code("FTS616", "error", "not a plan file", "A plan file is made by `ftspec plan --out FILE`.")
 NOT_ENOUGH_DISK = _code("FTS617", "error", "not enough disk space", "Free some space, or move the project.")
 FREEZE_INEFFECTIVE = _code("FTS618", "error", "frozen parameters do not match the plan", "The trainer counted another number of trainable parameters than was planned.")
+LEDGER_DIFFERS = _code(
+    "FTS621", "error", "the ledger and the run records differ",
+    "`ftspec state rebuild` makes the ledger again from the run records and artefacts.",
+)
+MODEL_IN_USE = _code(
+    "FTS622", "error", "the current version of a model is not deleted",
+    "Queries load it. Make another version current first, or force the deletion.",
+)
+EVENTS_DAMAGED = _code(
+    "FTS623", "error", "events.jsonl has a line that cannot be read",
+    "The programs of a run append one JSON object a line. Only an unfinished last line is expected.",
+)
 
 # --- 7xx data ---------------------------------------------------------------------------------
 SOURCE_NOT_FOUND = _code("FTS701", "error", "data source cannot be read", "Paths are relative to the folder of the spec.")
@@ -208,8 +234,8 @@ BAD_ROW = _code("FTS703", "error", "bad row", "`data.on_error: skip` leaves such
 MISSING_COLUMN = _code("FTS704", "error", "column is not in the data", "A role names a column that the file does not have.")
 LEAKAGE = _code(
     "FTS705", "error", "train and test share queries or positives",
-    "A model is only better if it is better on what it never saw. Remove the shared rows, or let\n"
-    "ftspec hold out a split: leave `data.evaluation` away.",
+    "A model is only better if it is better on what it never saw. Remove the shared rows, let ftspec\n"
+    "drop them (`data.split.leakage: drop_train`), or let it hold out a split: leave `data.evaluation` away.",
 )
 SPLIT_EMPTY = _code("FTS706", "error", "a split is empty", "There are too few groups, queries or rows for the split asked for.")
 LOW_DIVERSITY = _code("FTS707", "warning", "few distinct positives", "Many queries share few positives: the model learns those documents, not the task.")
