@@ -19,7 +19,13 @@ class CodeSource(Section):
     include: list[NonEmpty] = Field(default_factory=lambda: ["**/*.py"])
     """Glob patterns of files to read, relative to `path`."""
     exclude: list[NonEmpty] = Field(
-        default_factory=lambda: ["**/test/**", "**/tests/**", "**/site-packages/**", "**/.venv/**", "**/idlelib/**"]
+        default_factory=lambda: [
+            "**/test/**",
+            "**/tests/**",
+            "**/site-packages/**",
+            "**/.venv/**",
+            "**/idlelib/**",
+        ]
     )
     """Glob patterns of files to leave out."""
 
@@ -101,6 +107,8 @@ class Split(Section):
     """Share of the training rows held out for early stopping and the best checkpoint."""
     seed: int = 13
     """Decides which groups go where."""
+    leakage: Literal["fail", "drop_train"] = "fail"
+    """What to do when training rows share a query or a positive with `data.evaluation`: refuse, or drop them."""
 
 
 class Data(Section):

@@ -54,7 +54,9 @@ class LabelledClasses(Section):
     """Texts of one class move together (triplets are formed in the batch)."""
 
     type: Literal["labelled_classes"]
-    loss: Literal["batch_all", "batch_hard", "batch_semi_hard", "batch_hard_soft_margin"] = "batch_hard_soft_margin"
+    loss: Literal["batch_all", "batch_hard", "batch_semi_hard", "batch_hard_soft_margin"] = (
+        "batch_hard_soft_margin"
+    )
     """Which triplets of a batch count."""
     margin: Positive = 0.3
     """Not read by `batch_hard_soft_margin`."""

@@ -1,0 +1,62 @@
+"""The identity of a spec: what it says, however it is written."""
+
+import json
+from hashlib import sha256
+from typing import Any
+
+from ftspec.spec.spec import EmbeddingSpec
+
+DEFAULT_CONFIDENCE = 0.95  # of a gate on a gain
+
+
+def spec_hash(spec: EmbeddingSpec) -> str:
+    """`sha256:…` over the canonical text."""
+    return f"sha256:{sha256(canonical_text(spec).encode()).hexdigest()}"
+
+
+def canonical_text(spec: EmbeddingSpec) -> str:
+    """JSON with sorted keys and every default filled in, also those that depend on other keys.
+
+    So comments, key order, quoting, overlays and spelled-out defaults make no difference.
+    """
+    document = spec.model_dump(mode="json")
+    _fill(document, spec)
+    return json.dumps(
+        _plain(document), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def _fill(document: dict[str, Any], spec: EmbeddingSpec) -> None:
+    """Defaults that are documented as "left away, …", and are None in the model."""
+    train = document["train"]
+    if train["num_train_epochs"] is None and train["max_steps"] is None:
+        train["num_train_epochs"] = 1.0
+    if spec.train.lr_scheduler_type == "cosine_with_restarts" and train["lr_num_cycles"] is None:
+        train["lr_num_cycles"] = 1
+    if (
+        spec.train.lr_scheduler_type != "constant"
+        and train["warmup_ratio"] is None
+        and train["warmup_steps"] is None
+    ):
+        train["warmup_ratio"] = 0.1
+    if spec.train.matryoshka is not None and spec.train.matryoshka.weights is None:
+        train["matryoshka"]["weights"] = [1.0] * len(spec.train.matryoshka.dimensions)
+    if document["model"]["freeze"] == {"embeddings": False, "layers": None, "fraction": None}:
+        document["model"]["freeze"] = None
+    if not document["gates"]:
+        none: dict[str, float | None] = dict.fromkeys(
+            ("min", "max", "min_gain", "confidence", "p50_max", "p95_max")
+        )
+        document["gates"] = {spec.evaluation.metrics[0]: none | {"min_gain": 0.0}}
+    for gate in document["gates"].values():
+        if gate["min_gain"] is not None and gate["confidence"] is None:
+            gate["confidence"] = DEFAULT_CONFIDENCE
+
+
+def _plain(value: Any) -> Any:
+    """-0.0 is 0.0."""
+    if isinstance(value, dict):
+        return {name: _plain(child) for name, child in value.items()}
+    if isinstance(value, list):
+        return [_plain(child) for child in value]
+    return 0.0 if isinstance(value, float) and value == 0 else value
