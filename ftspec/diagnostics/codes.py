@@ -181,6 +181,11 @@ BATCH_TOO_LARGE = _code(
     "An in-batch objective needs at least one full batch.",
 )
 APPROXIMATED = _code("FTS407", "warning", "the backend can only approximate this", "The plan says in which way.")
+MEMORY_UNKNOWN = _code(
+    "FTS408", "error", "the memory of the device is unknown",
+    "Some devices that share the machine's memory do not say how much of it they may use. Write\n"
+    "`resources.limits.memory` into the spec.",
+)
 
 # --- 5xx lowering -----------------------------------------------------------------------------
 BAD_TARGET = _code("FTS501", "error", "backend description has faults", "`target.yaml` of a backend does not match its schema.")

@@ -1,0 +1,111 @@
+"""Spec and facts → the first plan, in which only what hardware settles is still open."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ftspec.diagnostics.model import Diagnostics
+from ftspec.hardware.model import Hardware
+from ftspec.plan.facts import DataFacts, Machine, ModelFacts
+from ftspec.plan.frozen import FrozenMap
+from ftspec.plan.model import ExecutionPlan, ExportPlan, Origin, Plan
+from ftspec.resolve.data import resolve_data
+from ftspec.resolve.desk import Desk
+from ftspec.resolve.evaluation import resolve_evaluation, resolve_gates
+from ftspec.resolve.model import resolve_model
+from ftspec.resolve.origins import origins_of
+from ftspec.resolve.train import resolve_train
+from ftspec.source.document import Document
+from ftspec.spec.canonical import spec_hash
+from ftspec.spec.resources import Resources
+from ftspec.spec.spec import EmbeddingSpec
+
+_UNITS = {"MiB": 2**20, "GiB": 2**30, "MB": 10**6, "GB": 10**9}
+_NO_ORIGINS: FrozenMap[Origin] = FrozenMap()
+
+
+def first_plan(
+    spec: EmbeddingSpec,
+    document: Document,
+    model_facts: ModelFacts,
+    data_facts: DataFacts,
+    hardware: Hardware,
+    *,
+    spec_path: str,
+    overrides: Sequence[str] = (),
+    baseline_facts: ModelFacts | None = None,
+) -> tuple[Plan | None, Diagnostics]:
+    """The plan before the passes, or None with all faults at once.
+
+    `spec_path` is the path as the user wrote it, `overrides` are those of `--set`. `baseline_facts` are those of the model named by
+    `evaluation.baseline`, None where that is `base`. Warnings stand in `Plan.notes`.
+    """
+    desk = Desk(spec=spec, document=document, model=model_facts, data=data_facts)
+    model = resolve_model(desk)
+    train = resolve_train(desk)
+    evaluation = resolve_evaluation(desk, train.matryoshka, baseline_facts)
+    plan = Plan(
+        kind=spec.kind,
+        name=spec.metadata.name,
+        description=spec.metadata.description,
+        labels=FrozenMap(spec.metadata.labels),
+        spec_path=spec_path,
+        spec_hash=spec_hash(spec),
+        overrides=tuple(overrides),
+        machine=machine_of(hardware),
+        model=model,
+        data=resolve_data(desk, Path(document.folder).resolve()),
+        train=train,
+        evaluation=evaluation,
+        gates=resolve_gates(desk),
+        export=ExportPlan(**spec.export.model_dump()),
+        execution=_wishes(spec.resources),
+        origins=_NO_ORIGINS,
+        decisions=(),
+    )
+    if desk.found.has_errors:
+        return None, desk.found
+    return _with_story(plan, desk), desk.found
+
+
+def _with_story(plan: Plan, desk: Desk) -> Plan:
+    """The plan with its origins, decisions and notes, which are complete only at the end."""
+    return replace(
+        plan,
+        origins=origins_of(plan, desk),
+        decisions=tuple(desk.decisions),
+        notes=tuple(desk.notes),
+    )
+
+
+def parse_bytes(text: str) -> int:
+    """`8GiB`, `7.5 GB` → bytes. The schema has checked the form."""
+    number = text.rstrip("MGiB ")
+    return int(float(number) * _UNITS[text[len(number) :].strip()])
+
+
+def _wishes(resources: Resources) -> ExecutionPlan:
+    """What the user settled about the machine; all else stays None for the passes."""
+
+    def settled(wish: str) -> str | None:
+        return None if wish == "auto" else wish
+
+    limits = resources.limits
+    return ExecutionPlan(
+        backend=settled(resources.backend),
+        device=settled(resources.device),
+        num_processes=resources.num_processes,
+        precision=settled(resources.precision),
+        num_threads=limits.threads,
+        memory_limit_bytes=None if limits.memory is None else parse_bytes(limits.memory),
+    )
+
+
+def machine_of(hardware: Hardware) -> Machine:
+    """The part of the hardware that decisions rest on; free memory and disk stay out."""
+    return Machine(
+        name=hardware.name,
+        digest=hardware.digest(),
+        summary=hardware.summary(),
+        facts=FrozenMap(hardware.facts()),
+    )

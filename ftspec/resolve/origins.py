@@ -1,0 +1,42 @@
+"""Where each leaf of a plan came from: the user's file, a default of the schema, or a decision."""
+
+from ftspec.plan.fields import leaves
+from ftspec.plan.frozen import FrozenMap
+from ftspec.plan.model import Origin, OriginKind, Plan
+from ftspec.resolve.desk import Desk, SpecPath
+
+# Leaves whose key in the spec has another name or place. All others stand at their own path.
+SPEC_PATHS: dict[str, SpecPath] = {
+    "execution.backend": ("resources", "backend"),
+    "execution.device": ("resources", "device"),
+    "execution.num_processes": ("resources", "num_processes"),
+    "execution.precision": ("resources", "precision"),
+    "execution.num_threads": ("resources", "limits", "threads"),
+    "execution.memory_limit_bytes": ("resources", "limits", "memory"),
+    "train.total_steps": ("train", "max_steps"),
+}
+
+
+def spec_path(field: str) -> SpecPath:
+    """Path in the spec of a leaf of the plan; it need not exist there."""
+    if field in SPEC_PATHS:
+        return SPEC_PATHS[field]
+    parts = field.split(".")
+    if parts[0] == "gates":  # a metric's name may hold a dot
+        return ("gates", ".".join(parts[1:-1]), parts[-1])
+    return tuple(int(part) if part.isdigit() else part for part in parts)
+
+
+def origins_of(plan: Plan, desk: Desk) -> FrozenMap[Origin]:
+    """One origin for each leaf. What is neither written nor explained by a decision is a default."""
+    decided = {decision.field for decision in desk.decisions}
+    origins: dict[str, Origin] = {}
+    for field, _ in leaves(plan):
+        path = spec_path(field)
+        if field in decided:
+            origins[field] = Origin(kind=OriginKind.DECIDED)
+        elif desk.given(*path):
+            origins[field] = Origin(kind=OriginKind.GIVEN, place=desk.place(*path))
+        else:
+            origins[field] = Origin(kind=OriginKind.DEFAULT)
+    return FrozenMap(origins)
