@@ -178,4 +178,4 @@ def test_damaged_evidence_is_named(tmp_path: Path, name: str, damage: str | None
 def test_read_summary(tmp_path: Path) -> None:
     evidence = run(tmp_path, example_plan())
     assert read_summary(tmp_path / "out") == evidence.summary
-    assert list(json.loads((tmp_path / "out/summary.json").read_text()))[0] == "format_version"
+    assert next(iter(json.loads((tmp_path / "out/summary.json").read_text()))) == "format_version"
