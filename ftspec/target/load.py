@@ -1,0 +1,112 @@
+"""Finds backends: folders with a `target.yaml`, shipped ones first, then those of the user."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ftspec.diagnostics.codes import BAD_TARGET
+from ftspec.diagnostics.model import Diagnostic, Diagnostics
+from ftspec.paths import shared_folder
+from ftspec.source.load import Document, load_document
+from ftspec.target.model import Feature, FeatureSupport, FieldLowering, Target, TargetFile
+
+PATH_VARIABLE = "FTSPEC_BACKEND_PATH"
+_FILE = "target.yaml"
+_COMMON = "common"  # helpers that programs of several backends share
+
+
+def backend_folders(environ: Mapping[str, str] | None = None) -> tuple[Path, ...]:
+    """Folders that hold backends: the shipped one, then those named by FTSPEC_BACKEND_PATH."""
+    variable = (os.environ if environ is None else environ).get(PATH_VARIABLE, "")
+    return (shared_folder("backends"), *(Path(part) for part in variable.split(os.pathsep) if part))
+
+
+def load_targets(folders: Sequence[Path] | None = None) -> tuple[tuple[Target, ...], Diagnostics]:
+    """All backends, by folder and name. One with faults (FTS501) is left out; the others are returned."""
+    found = Diagnostics()
+    targets: dict[str, Target] = {}
+    for folder in backend_folders() if folders is None else folders:
+        if not folder.is_dir():
+            found.add(
+                BAD_TARGET,
+                f"`{folder}` is not a folder",
+                help=f"folders of backends come from {PATH_VARIABLE}",
+            )
+            continue
+        for file in sorted(folder.glob(f"*/{_FILE}")):
+            target = _load_target(file, targets, found)
+            if target is not None:
+                targets[target.name] = target
+    return tuple(targets.values()), found
+
+
+def _load_target(file: Path, others: Mapping[str, Target], found: Diagnostics) -> Target | None:
+    document, read = load_document(file)
+    found.extend(read)
+    if document is None or document.damaged:
+        return None
+    try:
+        content = TargetFile.model_validate(document.tree)
+    except ValidationError as error:
+        found.extend(_schema_faults(error, document))
+        return None
+    fields = {name: getattr(content, name) for name in TargetFile.model_fields}
+    target = Target.model_validate({**fields, "folder": file.parent})
+    faults = list(_content_faults(target, document, others))
+    found.extend(faults)
+    return None if faults else target
+
+
+def helper_file(target: Target, name: str) -> Path:
+    """A helper lies in `common` beside the backend's folder, else in the shipped one."""
+    beside = target.folder.parent / _COMMON / name
+    return beside if beside.is_file() else shared_folder("backends") / _COMMON / name
+
+
+def _content_faults(target: Target, document: Document, others: Mapping[str, Target]) -> Iterator[Diagnostic]:
+    name_span = document.span(("name",))
+    if target.name != target.folder.name:
+        detail = f"the backend `{target.name}` lies in a folder named `{target.folder.name}`"
+        yield Diagnostic(code=BAD_TARGET, detail=detail, primary=name_span)
+    if target.name in others:
+        detail = f"`{target.name}` is also the name of the backend in {others[target.name].folder}"
+        yield Diagnostic(code=BAD_TARGET, detail=detail, primary=name_span)
+    files: list[tuple[tuple[str | int, ...], Path]] = [
+        *((("programs", index), target.folder / name) for index, name in enumerate(target.programs)),
+        *((("helpers", index), helper_file(target, name)) for index, name in enumerate(target.helpers)),
+        *((("templates", key), target.folder / name) for key, name in target.templates.items()),
+    ]
+    for place, path in files:
+        if not path.is_file():
+            detail = f"the file `{path.name}` is missing from {path.parent}"
+            yield Diagnostic(code=BAD_TARGET, detail=detail, primary=document.span(place))
+
+
+def _schema_faults(error: ValidationError, document: Document) -> Iterator[Diagnostic]:
+    for fault in error.errors():
+        on_key = fault["loc"][-1] == "[key]" or fault["type"] == "extra_forbidden"
+        place = tuple(part for part in fault["loc"] if part != "[key]")
+        message = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "extra_forbidden":
+            message = "is not a key here"
+        elif on_key and place[0] == "features":
+            message = "is not a feature"
+        close = get_close_matches(str(place[-1]), _known(place), n=1) if on_key else []
+        yield Diagnostic(
+            code=BAD_TARGET,
+            detail=f"`{'.'.join(str(part) for part in place)}`: {message}",
+            primary=document.span(place, key=on_key),
+            help=f"did you mean `{close[0]}`?" if close else "",
+        )
+
+
+def _known(place: tuple[int | str, ...]) -> list[str]:
+    """Names that may stand where `place` ends."""
+    if len(place) == 1:
+        return list(TargetFile.model_fields)
+    if place[0] == "features":
+        return list(Feature) if len(place) == 2 else list(FeatureSupport.model_fields)
+    return list(FieldLowering.model_fields)
