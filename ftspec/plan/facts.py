@@ -95,6 +95,11 @@ class DataFacts:
     slices: tuple[str, ...]  # slice columns that the test queries carry
     query_lengths: TextLengths
     document_lengths: TextLengths
+    train_rows_available: int = 0  # before `limit.train`
+    overlap_dropped: int = 0  # training rows that shared a query or positive with a held-out side
+    relevance: str = ""  # how relevance was read off labels or scores; "" where it is judged
+    validation_documents: int = 0
+    classes: int = 0  # labelled classes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

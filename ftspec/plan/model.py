@@ -99,6 +99,7 @@ class Split:
     test: float
     validation: float
     seed: int
+    leakage: str = "fail"  # fail | drop_train: training rows that share a text with given evaluation data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
