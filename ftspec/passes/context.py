@@ -1,0 +1,53 @@
+"""What passes look at beside the plan: the machine and the backends."""
+
+from dataclasses import dataclass
+
+from ftspec.diagnostics.model import Span
+from ftspec.hardware.model import Accelerator, Hardware
+from ftspec.plan.model import OriginKind, Plan
+from ftspec.target.model import Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """`targets` in the order of the backend path: among equals the first one is taken."""
+
+    hardware: Hardware
+    targets: tuple[Target, ...]
+
+
+def target_of(plan: Plan, context: Context) -> Target:
+    """The backend that `pick_backend` settled."""
+    return next(target for target in context.targets if target.name == plan.execution.backend)
+
+
+def torch_device(kind: str) -> str:
+    """Kind of hardware → name of the device in a plan: torch drives ROCm devices as `cuda`."""
+    return "cuda" if kind == "rocm" else kind
+
+
+def accelerator_of(plan: Plan, context: Context) -> Accelerator | None:
+    """The accelerator that the run uses: of those of the plan's device the largest; None on the CPU."""
+    matching = [
+        item for item in context.hardware.accelerators if torch_device(item.kind) == plan.execution.device
+    ]
+    return max(matching, key=lambda item: item.memory_bytes or 0, default=None)
+
+
+def kind_of_device(plan: Plan, context: Context) -> str:
+    """Device kind by which a target's features are asked: cpu | cuda | rocm | mps."""
+    accelerator = accelerator_of(plan, context)
+    return "cpu" if accelerator is None else accelerator.kind
+
+
+def is_given(plan: Plan, field: str) -> bool:
+    return plan.origins[field].kind is OriginKind.GIVEN
+
+
+def span_of(plan: Plan, field: str) -> Span | None:
+    """Where the user wrote the value of a leaf; None where it was not written."""
+    origin = plan.origins.get(field)
+    if origin is None or not origin.place:
+        return None
+    path, line, column = origin.place.rsplit(":", 2)
+    return Span(path=path, line=int(line), column=int(column), end_line=int(line), end_column=int(column) + 1)

@@ -1,0 +1,74 @@
+"""Applies what the passes yield, records why, and checks after each pass that the plan still holds."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from ftspec.diagnostics.model import Diagnostic, Diagnostics
+from ftspec.passes.context import Context, is_given
+from ftspec.passes.estimate_cost import estimate_cost
+from ftspec.passes.order import PASSES, Step
+from ftspec.plan import fields
+from ftspec.plan.frozen import FrozenMap
+from ftspec.plan.invariants import check_complete, check_invariants
+from ftspec.plan.model import Decision, Origin, OriginKind, Plan, PlanNote, Rewrite
+
+
+def optimise(
+    plan: Plan, context: Context, *, passes: Iterable[Step] = PASSES
+) -> tuple[Plan | None, Diagnostics]:
+    """The plan with everything that hardware settles, or None with the faults of all passes.
+
+    A pass whose needs are open because an earlier one found a fault is left out. Warnings become
+    notes of the plan. Raises AssertionError when a pass breaks an invariant or rewrites what the
+    user gave: those are our faults.
+    """
+    found = Diagnostics()
+    for step in passes:
+        open_needs = [need for need in step.needs if getattr(plan.execution, need) is None]
+        if open_needs:
+            assert found.has_errors, f"{step.name} comes before {open_needs} are settled"
+            continue
+        plan = _run(step, plan, context, found)
+        check_invariants(plan)
+    if found.has_errors:
+        return None, found
+    plan = replace(plan, estimates=estimate_cost(plan, context))
+    check_complete(plan)
+    return plan, found
+
+
+def apply_rewrite(plan: Plan, rewrite: Rewrite, *, by: str) -> Plan:
+    """One rewrite with its decision. A value equal to the present one records a rejected candidate."""
+    before = fields.get(plan, rewrite.field)
+    decision = Decision(
+        field=rewrite.field,
+        before=before,
+        after=rewrite.value,
+        reason=rewrite.reason,
+        facts=rewrite.facts,
+        by=by,
+        place=plan.origins[rewrite.field].place,
+    )
+    decided = replace(plan, decisions=(*plan.decisions, decision))
+    if rewrite.value == before:
+        return decided
+    assert not is_given(plan, rewrite.field), f"{by} rewrites {rewrite.field}, which the user gave"
+    rewritten = fields.replace_leaf(decided, rewrite.field, rewrite.value)
+    origins = FrozenMap({**plan.origins, rewrite.field: Origin(kind=OriginKind.DECIDED)})
+    return replace(rewritten, origins=origins)
+
+
+def _run(step: Step, plan: Plan, context: Context, found: Diagnostics) -> Plan:
+    for item in tuple(step.run(plan, context)):
+        if isinstance(item, Rewrite):
+            plan = apply_rewrite(plan, item, by=step.name)
+        elif item.is_error:
+            found.extend([item])
+        else:
+            plan = _with_note(plan, item)
+    return plan
+
+
+def _with_note(plan: Plan, warning: Diagnostic) -> Plan:
+    note = PlanNote(code=warning.code.id, detail=warning.detail)
+    return plan if note in plan.notes else replace(plan, notes=(*plan.notes, note))

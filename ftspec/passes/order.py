@@ -1,0 +1,72 @@
+"""The passes in their order, each with the leaves that must be settled before it.
+
+The order is data: moving a pass above one of its needs fails a test.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ftspec.diagnostics.model import Diagnostic
+from ftspec.passes.check_features import check_features
+from ftspec.passes.context import Context
+from ftspec.passes.fit_memory import fit_memory
+from ftspec.passes.pick_attention import pick_attention
+from ftspec.passes.pick_backend import pick_backend
+from ftspec.passes.pick_device import pick_device
+from ftspec.passes.pick_encode_batch import pick_encode_batch
+from ftspec.passes.pick_precision import pick_precision
+from ftspec.passes.pick_processes import pick_processes
+from ftspec.passes.pick_threads import pick_threads
+from ftspec.passes.set_environment import set_environment
+from ftspec.passes.set_memory_limit import set_memory_limit
+from ftspec.plan.model import Plan, Rewrite
+
+Pass = Callable[[Plan, Context], Iterator[Rewrite | Diagnostic]]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    run: Pass
+    needs: tuple[str, ...]  # leaves of `execution`
+    settles: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.run.__name__
+
+
+PASSES: tuple[Step, ...] = (
+    Step(pick_backend, needs=(), settles=("backend",)),
+    Step(pick_device, needs=("backend",), settles=("device",)),  # a backend knows some devices only
+    Step(pick_processes, needs=("backend", "device"), settles=("num_processes",)),
+    Step(pick_precision, needs=("backend", "device"), settles=("precision",)),
+    Step(pick_attention, needs=("backend", "device"), settles=("attn_implementation",)),
+    Step(pick_threads, needs=("device",), settles=("num_threads",)),
+    Step(set_memory_limit, needs=("device",), settles=("memory_limit_bytes",)),
+    Step(set_environment, needs=("device", "num_threads"), settles=("environment",)),
+    Step(
+        fit_memory,  # activations depend on device, precision and attention kernel
+        needs=(
+            "backend",
+            "device",
+            "num_processes",
+            "precision",
+            "attn_implementation",
+            "memory_limit_bytes",
+            "environment",
+        ),
+        settles=(
+            "per_device_train_batch_size",
+            "gradient_accumulation_steps",
+            "cached_loss",
+            "mini_batch_size",
+            "gradient_checkpointing",
+        ),
+    ),
+    Step(
+        pick_encode_batch,
+        needs=("device", "memory_limit_bytes", "attn_implementation"),
+        settles=("encode_batch_size",),
+    ),
+    Step(check_features, needs=("backend", "device"), settles=()),  # sees what all others decided
+)

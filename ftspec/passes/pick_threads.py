@@ -1,0 +1,30 @@
+"""How many CPU threads the training process uses."""
+
+from collections.abc import Iterator
+
+from ftspec.diagnostics.model import Diagnostic
+from ftspec.passes.context import Context
+from ftspec.plan.frozen import FrozenMap
+from ftspec.plan.model import Plan, Rewrite
+from ftspec.plan.reasons import Reason
+
+FIELD = "execution.num_threads"
+THREADS_BESIDE_ACCELERATOR = 8  # feeding one device gains nothing from more
+
+
+def pick_threads(plan: Plan, context: Context) -> Iterator[Rewrite | Diagnostic]:
+    """Settles `execution.num_threads`: all usable cores on a CPU, a few beside an accelerator."""
+    if plan.execution.num_threads is not None:
+        return
+    cores = context.hardware.cpu.usable_cores
+    if plan.execution.device == "cpu":
+        yield Rewrite(
+            field=FIELD, value=cores, reason=Reason.USABLE_CORES, facts=FrozenMap({"usable_cores": cores})
+        )
+        return
+    yield Rewrite(
+        field=FIELD,
+        value=min(cores, THREADS_BESIDE_ACCELERATOR),
+        reason=Reason.THREADS_OF_DEVICE,
+        facts=FrozenMap({"usable_cores": cores, "device": plan.execution.device}),
+    )
