@@ -188,7 +188,7 @@ def _load(file: Path) -> DataFacts | None:
     """Facts of an earlier survey; None when there are none, or they have another shape."""
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
-        return facts_from_json(document)
+        return facts_from_json(document) if isinstance(document, dict) else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

@@ -82,7 +82,9 @@ class TableSource:
 
     def _read(self, record: dict[str, Any], ids: dict[str, str]) -> Iterator[Row]:
         query = _text(record, self.roles["query"])
-        query_id = self._id(record, query, ids)
+        positives: tuple[str | None, ...] = (None,)
+        if "positive" in self.roles:
+            positives = _texts(record, self.roles["positive"], empty=False)
         label = score = None
         if "label" in self.roles:
             label = (_binary if "positive" in self.roles else _class)(record, self.roles["label"])
@@ -93,12 +95,10 @@ class TableSource:
             negatives = _texts(record, self.roles["negatives"], empty=True)
         group = _word(record, self.roles["group"]) if "group" in self.roles else None
         slices = tuple((name, str(record[name])) for name in self.slices if record.get(name) is not None)
-        positives: tuple[str | None, ...] = (None,)
-        if "positive" in self.roles:
-            positives = _texts(record, self.roles["positive"], empty=False)
         for positive in positives:
             if positive is not None and normalise(positive) in map(normalise, negatives):
                 raise _RowError("a negative equals the positive")
+        query_id = self._id(record, query, ids)
         for positive in positives:
             yield Row(
                 query_id=query_id,

@@ -1,0 +1,26 @@
+from pathlib import Path
+
+import pytest
+
+from ftspec.data import survey
+
+
+@pytest.fixture(autouse=True)
+def _nothing_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(survey, "_last", None)
+
+
+@pytest.fixture
+def tokenizer_json(tmp_path: Path) -> Path:
+    """Words and two special tokens; no download."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+    )
+    path = tmp_path / "model" / "tokenizer.json"
+    path.parent.mkdir()
+    tokenizer.save(str(path))
+    return path
