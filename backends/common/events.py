@@ -1,0 +1,71 @@
+"""`events.jsonl`: what a run says while it runs, one JSON object a line, appended with one write."""
+
+import json
+import math
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+
+class Events:
+    """An append-only stream. Lines of several writers never mix: each is one write to O_APPEND."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+    def emit(self, stage: str, event: str, **values: Any) -> None:
+        """One line with the time in seconds since 1970. Numbers that JSON lacks (nan, inf) become null."""
+        line = {"time": round(time.time(), 3), "stage": stage, "event": event, **finite(values)}
+        data = json.dumps(line, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")
+        os.write(self._file, data + b"\n")
+
+    def close(self) -> None:
+        os.close(self._file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def finite(value: Any) -> Any:
+    """The value with every nan and infinity replaced by None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
+
+
+class StageEvents:
+    """The stream with the stage's name filled in."""
+
+    def __init__(self, events: Events, stage: str) -> None:
+        self._events = events
+        self.stage = stage
+
+    def emit(self, event: str, **values: Any) -> None:
+        self._events.emit(self.stage, event, **values)
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        self.emit("progress", done=done, total=total, unit=unit)
+
+
+class CheckFailedError(Exception):
+    """A judgement about the run failed; the process ends with exit code 20. `code` is FTSnnn."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+class InterruptedRunError(Exception):
+    """The run was asked to stop, and what it needs to go on is saved; exit code 130."""
