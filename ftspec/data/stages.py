@@ -16,9 +16,9 @@ from ftspec.data.collect import Dataset, skip_warnings
 from ftspec.data.parts import Parts, divide
 from ftspec.data.request import DataRequest
 from ftspec.data.rows import EvalQuery, Evaluation, Progress, Row
-from ftspec.data.sources import content_digest, open_sources
+from ftspec.data.sources import content_digest, open_sources, overall_digest
 from ftspec.data.survey import counts, read_dataset
-from ftspec.diagnostics.codes import ARTIFACT_DAMAGED, SOURCE_NOT_FOUND
+from ftspec.diagnostics.codes import ARTIFACT_DAMAGED, SOURCE_NOT_FOUND, STALE_PLAN
 from ftspec.diagnostics.model import Diagnostics
 from ftspec.plan.facts import SourceFacts
 from ftspec.store.digests import DigestCache
@@ -31,10 +31,12 @@ def ingest(
     out: Path,
     *,
     cache: Path | None = None,
+    expected_digest: str | None = None,
     on_progress: Progress | None = None,
 ) -> tuple[Path | None, Diagnostics]:
     """Write rows.jsonl, report.json and, for a given evaluation, evaluation/ into the new folder `out`.
 
+    With `expected_digest` (`DataFacts.digest` of the plan), sources that have moved since are FTS602.
     Progress is counted in files. After a survey in the same process nothing is read again.
     """
     sources, found = open_sources(request)
@@ -45,6 +47,9 @@ def ingest(
             digests = [content_digest(source, known) for source in sources]
     except OSError as error:
         found.add(SOURCE_NOT_FOUND, f"{error.filename}: {error.strerror}")
+        return None, found
+    if expected_digest not in (None, overall_digest(digests)):
+        found.add(STALE_PLAN, "the data sources have other content than when the plan was made")
         return None, found
     dataset = read_dataset(request, sources, digests, found, on_progress)
     if dataset is None:

@@ -179,6 +179,18 @@ def test_stages_agree_with_the_survey(tmp_path: Path, tokenizer_json: Path) -> N
     assert (tmp_path / "s" / "validation" / "queries.jsonl").is_file()
 
 
+def test_ingest_refuses_moved_sources(tmp_path: Path, tokenizer_json: Path) -> None:
+    write_lines(tmp_path / "r.jsonl", pairs(20))
+    request = make_request(tmp_path, table("r.jsonl"))
+    facts, _ = survey(request, tokenizer_json, 8, tmp_path / "cache")
+    assert facts is not None
+    assert ingest(request, tmp_path / "i", expected_digest=facts.digest)[0] == tmp_path / "i"
+    write_lines(tmp_path / "r.jsonl", pairs(21))
+    folder, found = ingest(request, tmp_path / "j", expected_digest=facts.digest)
+    assert folder is None
+    assert [item.code for item in found] == [codes.STALE_PLAN]
+
+
 def test_damaged_ingest_is_a_diagnostic(tmp_path: Path) -> None:
     request = make_request(tmp_path, table("r.jsonl"))
     _, found = split(request, tmp_path / "nowhere", tmp_path / "s")
