@@ -1,0 +1,236 @@
+"""`ftspec doctor`: the machine, the backends, where models come from, and named machines."""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from ftspec.hardware.model import Hardware, accelerator_lines, format_bytes
+from ftspec.target.model import Target
+from ftspec.target.packages import PackageState, PackageStatus, is_usable
+from ftspec.view.safe_text import safe
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+FORMAT_VERSION = "1.0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendReport:
+    target: Target
+    packages: tuple[PackageStatus, ...]
+    devices: tuple[str, ...]  # of the machine that the backend runs on, best first
+
+    @property
+    def usable(self) -> bool:
+        return is_usable(self.packages) and bool(self.devices)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedMachine:
+    name: str
+    description: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSources:
+    hub_cache: str
+    cached: tuple[str, ...]  # ids with a snapshot in the hub's cache
+    packaged: Mapping[str, str]  # id -> installed package that carries it
+    offline_by: str | None  # the variable that forbids the hub, e.g. "HF_HUB_OFFLINE=1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoctorReport:
+    hardware: Hardware
+    python_version: str
+    python_path: str
+    backends: tuple[BackendReport, ...]
+    models: ModelSources
+    machines: tuple[NamedMachine, ...]
+
+
+def mend_command(status: PackageStatus) -> str | None:
+    """The command that puts one package right; None where nothing is wrong."""
+    if status.state is PackageState.OK:
+        return None
+    return f"pip install '{status.name}{status.required}'"
+
+
+def render_doctor(report: DoctorReport, *, format: str, color: bool = False, width: int = 80) -> str:
+    """human: sections that fit `width` columns; json: one object with everything."""
+    return render_json(report) if format == "json" else _render_human(report, color=color, width=width)
+
+
+def render_json(report: DoctorReport) -> str:
+    hardware = report.hardware
+    document = {
+        "format_version": FORMAT_VERSION,
+        "python": {"version": report.python_version, "path": report.python_path},
+        "hardware": {
+            **asdict(hardware),
+            "digest": hardware.digest(),
+            "summary": hardware.summary(),
+            "cpu_gflops_fp32_estimate": round(hardware.cpu_gflops_fp32, 1),
+        },
+        "backends": [_backend_json(backend) for backend in report.backends],
+        "models": {**asdict(report.models), "offline": report.models.offline_by is not None},
+        "profiles": [asdict(machine) for machine in report.machines],
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def _backend_json(backend: BackendReport) -> dict[str, Any]:
+    target = backend.target
+    return {
+        "name": target.name,
+        "description": target.description,
+        "usable": backend.usable,
+        "kinds": list(target.kinds),
+        "devices": list(target.devices),
+        "devices_here": list(backend.devices),
+        "install": target.install,
+        "packages": [{**asdict(status), "mend": mend_command(status)} for status in backend.packages],
+    }
+
+
+def _render_human(report: DoctorReport, *, color: bool, width: int) -> str:
+    from rich.console import Console
+
+    out = io.StringIO()
+    console = Console(
+        file=out,
+        width=width,
+        force_terminal=color,
+        color_system="standard" if color else None,
+        no_color=not color,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+    _section(console, "Machine", _machine_rows(report))
+    console.print("Backends", style="bold")
+    for backend in report.backends:
+        _print_backend(console, backend)
+    if not report.backends:
+        console.print("  none found", style="yellow")
+    console.print()
+    _section(console, "Models", _model_rows(report.models))
+    _section(
+        console,
+        "Named machines, for --hardware NAME",
+        [(machine.name, machine.description or machine.summary) for machine in report.machines],
+    )
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def _section(console: "Console", title: str, rows: Sequence[tuple[str, str]]) -> None:
+    console.print(title, style="bold")
+    table = _table()
+    for name, value in rows:
+        table.add_row(_text(name, "dim"), _text(value))
+    console.print(_indented(table, 2))
+    console.print()
+
+
+def _machine_rows(report: DoctorReport) -> list[tuple[str, str]]:
+    hardware, cpu = report.hardware, report.hardware.cpu
+    cores = f"{cpu.usable_cores} usable"
+    if cpu.physical_cores is not None and cpu.physical_cores != cpu.usable_cores:
+        cores += f" ({cpu.physical_cores} without hardware threads)"
+    memory = f"{format_bytes(hardware.memory_bytes)} usable"
+    if hardware.memory_free_bytes is not None:
+        memory += f", {format_bytes(hardware.memory_free_bytes)} free"
+    rows = [
+        ("name", hardware.name),
+        ("system", f"{hardware.os}, {cpu.architecture}"),
+        ("processor", cpu.model or "not told by the system"),
+        ("cores", cores),
+        ("instructions", " ".join(cpu.flags) or "not told by the system"),
+        ("speed", f"about {cpu.gflops_fp32:,.0f} GFLOPS in fp32 (estimated peak)"),
+        ("bf16", "native on the CPU" if cpu.bf16 else "not native on the CPU: slower than fp32"),
+        ("memory", memory),
+    ]
+    if hardware.disk_free_bytes is not None:
+        rows.append(("disk", f"{format_bytes(hardware.disk_free_bytes)} free here"))
+    gpus = accelerator_lines(hardware.accelerators)
+    rows += [("accelerator", line) for line in gpus] or [("accelerator", "none")]
+    rows.append(("python", f"{report.python_version}, {report.python_path}"))
+    return rows
+
+
+def _print_backend(console: "Console", backend: BackendReport) -> None:
+    from rich.text import Text
+
+    target = backend.target
+    state, style = ("ready", "green") if backend.usable else ("not usable", "yellow")
+    console.print(Text.assemble("  ", (target.name, "bold"), "  ", (state, style)))
+    where = f"on {', '.join(backend.devices)}" if backend.devices else "no device here that it runs on"
+    console.print(_indented(_text(f"{', '.join(target.kinds)}, {where}. {target.description}", "dim"), 4))
+    table = _table()
+    for status in backend.packages:
+        good = status.state is PackageState.OK
+        table.add_row(
+            _text("✓" if good else "✗", "green" if good else "red"),
+            _text(status.name),
+            _text(status.installed or "missing"),
+            _text(_remark(status), "dim" if good else "yellow"),
+        )
+    console.print(_indented(table, 4))
+    if not is_usable(backend.packages):
+        # On a line of its own, unwrapped, so that it can be copied.
+        console.print(Text("    mend it with"))
+        console.print(_text(f"      {target.install}", "bold"), soft_wrap=True)
+
+
+def _remark(status: PackageStatus) -> str:
+    wanted = status.required or "any version"
+    return {
+        PackageState.OK: wanted,
+        PackageState.MISSING: f"needs {wanted}",
+        PackageState.TOO_OLD: f"too old, needs {wanted}",
+        PackageState.OUT_OF_RANGE: f"not in the tested range {wanted}",
+    }[status.state]
+
+
+def _model_rows(models: ModelSources) -> list[tuple[str, str]]:
+    count = len(models.cached)
+    cached = (
+        f"{count} model{'' if count == 1 else 's'} in {models.hub_cache}"
+        if count
+        else f"empty ({models.hub_cache})"
+    )
+    rows = [("hub cache", cached)]
+    rows += [("package", f"{package} carries {id}") for id, package in models.packaged.items()]
+    rows.append(
+        (
+            "hub",
+            f"not asked: {models.offline_by}" if models.offline_by else "asked by `ftspec models pull` only",
+        )
+    )
+    return rows
+
+
+def _text(value: str, style: str = "") -> "Text":
+    """Text that cannot steer the terminal: names come from files of the user."""
+    from rich.text import Text
+
+    return Text(safe(value), style=style, overflow="fold")
+
+
+def _table() -> "Table":
+    from rich.table import Table
+
+    return Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+
+
+def _indented(part: "Table | Text", columns: int) -> "Padding":
+    from rich.padding import Padding
+
+    return Padding(part, (0, 0, 0, columns))
