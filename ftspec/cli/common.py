@@ -12,6 +12,7 @@ import click
 
 from ftspec.cli.exits import exit_code
 from ftspec.diagnostics.model import Diagnostic
+from ftspec.store.project import Project
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,7 +48,12 @@ def hardware_option(function: F) -> F:
 
 def format_option(*formats: str) -> Callable[[F], F]:
     return click.option(
-        "--format", "format_", type=click.Choice(formats), default=formats[0], show_default=True, help="Output format."
+        "--format",
+        "format_",
+        type=click.Choice(formats),
+        default=formats[0],
+        show_default=True,
+        help="Output format.",
     )
 
 
@@ -86,3 +92,12 @@ def fail(diagnostics: Iterable[Diagnostic], *, format_: str = "human") -> NoRetu
 def echo_json(value: object) -> None:
     """One JSON document on stdout."""
     click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def find_project(folder: Path | None) -> Project:
+    """The project of `--project`, or the one around the working directory."""
+    if folder is None:
+        return Project.find(Path.cwd())
+    if not folder.is_dir():
+        raise click.UsageError(f"--project: there is no folder {str(folder)!r}")
+    return Project(folder.absolute())

@@ -22,7 +22,7 @@ def fmt_command(specs: tuple[Path, ...], check: bool) -> None:
     """
     from ftspec.source.format import format_text
     from ftspec.source.load import load_document
-    from ftspec.store.files import write_text_atomically
+    from ftspec.store.files import write_atomically
 
     found = Diagnostics()
     changed = 0
@@ -38,10 +38,12 @@ def fmt_command(specs: tuple[Path, ...], check: bool) -> None:
             continue
         changed += 1
         if check:
-            start = Span(path=str(path), line=1, column=1, end_line=1, end_column=1, excerpt=text.split("\n", 1)[0])
+            start = Span(
+                path=str(path), line=1, column=1, end_line=1, end_column=1, excerpt=text.split("\n", 1)[0]
+            )
             found.add(codes.NOT_FORMATTED, str(path), primary=start, help=f"ftspec fmt {path}")
         else:
-            write_text_atomically(path, formatted)
+            write_atomically(path, formatted)
             click.echo(f"formatted {path}")
     if found.has_errors:
         fail(found)

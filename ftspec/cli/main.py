@@ -52,9 +52,9 @@ class LazyGroup(click.Group):
             from difflib import get_close_matches
 
             close = get_close_matches(args[0], COMMANDS, n=1)
-            if close:
-                error.message += f" Did you mean `{close[0]}`?"
-            raise
+            if not close:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean `{close[0]}`?", ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -42,5 +42,8 @@ def validate_command(specs: tuple[Path, ...], overrides: tuple[str, ...], format
     if found.has_errors:
         fail(found)
     if len(found):
-        click.echo(render_diagnostics(found, "human", color=wants_color(sys.stderr), width=terminal_width()), err=True)
+        click.echo(
+            render_diagnostics(found, "human", color=wants_color(sys.stderr), width=terminal_width()),
+            err=True,
+        )
     click.echo(f"{valid} spec{'s' if valid != 1 else ''} valid")

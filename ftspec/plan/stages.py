@@ -51,22 +51,18 @@ def stage_documents(plan: Plan) -> dict[str, dict[str, Any]]:
         }
         return hash_of(documents[stage])
 
-    ingest = add(
-        "ingest",
-        train=sources[:num_train],
-        evaluation=sources[num_train:],
-        filters=data["filters"],
-        on_error=data["on_error"],
-        objective=plan.train.objective.type,
-    )
-    split = add(
-        "split",
-        ingest=ingest,
-        split=data["split"],
-        limit=data["limit"],
-        slices=evaluation["slices"],
-    )
-    encoding = {"split": split, "latency_queries": evaluation["latency_queries"]}
+    rows = {
+        "train": sources[:num_train],
+        "evaluation": sources[num_train:],
+        "filters": data["filters"],
+        "on_error": data["on_error"],
+    }
+    parts = {"split": data["split"], "limit": data["limit"]}
+    ingest = add("ingest", **rows, slices=evaluation["slices"])
+    split = add("split", ingest=ingest, **parts)
+    # Not the split's key: other slices are the same texts.
+    texts = {**rows, **parts, "versions": [VERSIONS["ingest"], VERSIONS["split"]]}
+    encoding = {"texts": texts, "latency_queries": evaluation["latency_queries"]}
     encode_base = add(
         "encode_base",
         **encoding,

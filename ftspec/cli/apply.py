@@ -1,0 +1,112 @@
+"""`ftspec apply`"""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from ftspec.cli.common import (
+    fail,
+    find_project,
+    format_option,
+    project_option,
+    report,
+    set_option,
+    terminal_width,
+    wants_color,
+)
+from ftspec.cli.exits import OF_VERDICT
+from ftspec.cli.plan import show_plan
+from ftspec.diagnostics.model import Diagnostics
+from ftspec.driver.compile import Compilation
+from ftspec.plan.model import Action
+from ftspec.store.project import Project
+
+
+@click.command("apply")
+@click.argument("spec_or_plan", metavar="SPEC|PLANFILE", type=click.Path(path_type=Path))
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@set_option
+@format_option("human", "json")
+@project_option
+def apply_command(
+    spec_or_plan: Path,
+    yes: bool,
+    overrides: tuple[str, ...],
+    format_: str,
+    project_folder: Path | None,
+) -> None:
+    """Run a spec, or exactly a saved plan: train, measure against the base, judge, register.
+
+    Stopped runs go on from their last checkpoint. Unchanged stages are reused. Exit codes: 0 all gates
+    passed (or nothing to do), 3 the saved plan is stale, 4 another apply runs, 5 a gate failed, 6 it
+    cannot be told.
+
+    \b
+    Examples:
+      ftspec apply specs/quickstart.yaml
+      ftspec apply change.ftplan --yes               # in CI, the plan that was reviewed
+      ftspec apply spec.yaml --yes --format json     # the last line is the result
+    """
+    from ftspec.driver.apply import apply_plan
+    from ftspec.spec.canonical import canonical_text
+    from ftspec.view.progress import progress_view
+
+    project = find_project(project_folder)
+    compiled, found = _compile(spec_or_plan, project, overrides)
+    if compiled is None:
+        fail(found, format_=format_)
+    report(found, format_=format_)
+    plan = compiled.plan
+    if format_ == "human":
+        show_plan(plan, "human")
+    if any(stage.action is Action.RUN for stage in plan.stages) and not yes:
+        _confirm()
+    target = next(each for each in compiled.world.targets if each.name == plan.execution.backend)
+    with progress_view(plan, format_=format_, color=wants_color(sys.stderr)) as observe:
+        result = apply_plan(
+            plan,
+            spec=json.loads(canonical_text(compiled.spec)),
+            project=project,
+            target=target,
+            observe=observe,
+            purpose=f"ftspec apply {spec_or_plan}",
+        )
+    if format_ == "json":
+        from ftspec.view.result import result_line
+
+        click.echo(result_line(result))
+    else:
+        from ftspec.view.result import render_result
+
+        text = render_result(
+            result, spec_path=str(spec_or_plan), width=terminal_width(), color=wants_color(sys.stdout)
+        )
+        click.echo("\n" + text.rstrip("\n"))
+    raise SystemExit(OF_VERDICT[result.standing])
+
+
+def _compile(
+    path: Path, project: Project, overrides: tuple[str, ...]
+) -> tuple[Compilation | None, Diagnostics]:
+    from ftspec.driver.compile import compile_spec
+    from ftspec.driver.planfile import is_plan_file, read_plan_file
+    from ftspec.driver.stale import check_fresh
+
+    if not is_plan_file(path):
+        return compile_spec(path, project=project, overrides=overrides)
+    if overrides:
+        raise click.UsageError("a saved plan runs as it was reviewed: --set cannot change it")
+    plan, found = read_plan_file(path)
+    if plan is None:
+        return None, found
+    return check_fresh(plan, project=project)
+
+
+def _confirm() -> None:
+    if not sys.stdin.isatty():
+        raise click.UsageError("apply asks before it runs; without a terminal, pass --yes")
+    click.echo(err=True)
+    if not click.confirm("Run this plan?", err=True):
+        raise click.Abort

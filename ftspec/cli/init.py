@@ -1,0 +1,55 @@
+"""`ftspec init`"""
+
+from pathlib import Path
+
+import click
+
+from ftspec.paths import shared_folder
+
+TEMPLATES = {
+    "code": "quickstart.yaml",
+    "pairs": "pairs.yaml",
+    "beir": "beir.yaml",
+}
+
+
+@click.command("init")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), default=Path("spec.yaml"))
+@click.option(
+    "--from",
+    "template",
+    type=click.Choice(sorted(TEMPLATES)),
+    default="code",
+    show_default=True,
+    help="Where training data comes from: a code base, a file of pairs, a BEIR folder.",
+)
+@click.option("--name", help="Name of the model; default: the file's name.")
+@click.option("--path", "data_path", help="Data: folder or file to learn from.")
+def init_command(file: Path, template: str, name: str | None, data_path: str | None) -> None:
+    """Write a first spec, ready to be read and changed.
+
+    \b
+    Examples:
+      ftspec init specs/code.yaml --path src
+      ftspec init specs/support.yaml --from pairs --path data/questions.jsonl
+    """
+    from ftspec.source.edit import set_values
+    from ftspec.source.format import format_text
+    from ftspec.store.files import write_atomically
+
+    if file.exists():
+        raise click.ClickException(f"{file} exists; it is not overwritten")
+    if not file.parent.is_dir():
+        raise click.UsageError(f"there is no folder {str(file.parent)!r}")
+    text = (shared_folder("specs") / TEMPLATES[template]).read_text(encoding="utf-8")
+    values = {"metadata.name": name or _name_from(file)}
+    if data_path is not None:
+        values["data.train.0.path"] = data_path
+    write_atomically(file, format_text(set_values(text, values)))
+    click.echo(f"Wrote {file}. Next: ftspec validate {file}, then ftspec plan {file}")
+
+
+def _name_from(file: Path) -> str:
+    """A valid model name out of a file's name."""
+    kept = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in file.stem.lower())
+    return kept.strip("._-")[:63] or "model"

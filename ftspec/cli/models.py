@@ -1,0 +1,118 @@
+"""`ftspec models`"""
+
+from pathlib import Path
+
+import click
+
+from ftspec.cli.common import echo_json, fail, find_project, format_option, project_option, report, terminal_width
+
+
+@click.group("models")
+def models_command() -> None:
+    """List, show, export and delete the models that were registered here, or fetch a base model.
+
+    \b
+    Examples:
+      ftspec models list
+      ftspec models show stdlib-search
+      ftspec models export stdlib-search ./my-model
+    """
+
+
+def _version_option(function: click.decorators.FC) -> click.decorators.FC:
+    return click.option("--version", help="Such as v2; default: the current one.")(function)
+
+
+@models_command.command("list")
+@format_option("human", "json")
+@project_option
+def list_command(format_: str, project_folder: Path | None) -> None:
+    """List every version of every model; * marks the ones that queries load."""
+    from ftspec.store.registry import list_models
+    from ftspec.view.models import model_document, render_models
+
+    models = list_models(find_project(project_folder))
+    if format_ == "json":
+        echo_json([model_document(model) for model in models])
+    elif models:
+        click.echo(render_models(models, width=terminal_width()), nl=False)
+    else:
+        click.echo("no model is registered yet; `ftspec apply SPEC` makes one", err=True)
+
+
+@models_command.command("show")
+@click.argument("name")
+@_version_option
+@format_option("human", "json")
+@project_option
+def show_command(name: str, version: str | None, format_: str, project_folder: Path | None) -> None:
+    """Show where a model lies, what it was made from, and what was measured."""
+    from ftspec.serve.served import find_registered, read_passport
+    from ftspec.view.models import model_document, render_model
+
+    model = find_registered(find_project(project_folder), name, version)
+    passport = read_passport(model.path)
+    if format_ == "json":
+        echo_json({**model_document(model), "passport": passport})
+    else:
+        click.echo(render_model(model, passport), nl=False)
+
+
+@models_command.command("delete")
+@click.argument("name")
+@click.option("--version", help="Such as v2; default: all versions.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@project_option
+def delete_command(name: str, version: str | None, yes: bool, project_folder: Path | None) -> None:
+    """Delete a version, or a model with all its versions. Runs and their evidence stay."""
+    from ftspec.serve.served import find_registered
+    from ftspec.store.locks import project_lock
+    from ftspec.store.registry import delete_model, list_models
+
+    project = find_project(project_folder)
+    if version is None:
+        versions = list_models(project, name)
+        if not versions:
+            find_registered(project, name, None)  # raises with what there is
+    else:
+        versions = (find_registered(project, name, version),)
+    named = ", ".join(f"{model.version}{' (current)' if model.current else ''}" for model in versions)
+    if not yes:
+        click.confirm(f"Delete {name} {named}?", abort=True, err=True)
+    with project_lock(project, f"models delete {name}"):
+        for model in versions:
+            delete_model(project, name, model.version, force=True)
+    click.echo(f"deleted {name} {named}")
+
+
+@models_command.command("export")
+@click.argument("name")
+@click.argument("destination", type=click.Path(file_okay=False, path_type=Path))
+@_version_option
+@project_option
+def export_command(name: str, destination: Path, version: str | None, project_folder: Path | None) -> None:
+    """Copy a model into a new or empty folder, complete or not at all."""
+    from ftspec.serve.export import export_model
+    from ftspec.serve.served import find_registered
+
+    model = find_registered(find_project(project_folder), name, version)
+    export_model(model, destination)
+    click.echo(f"copied {model.name} {model.version} to {destination}")
+
+
+@models_command.command("pull")
+@click.argument("id")
+@click.option("--revision", help="Branch, tag or commit; default: main.")
+@format_option("human", "json")
+def pull_command(id: str, revision: str | None, format_: str) -> None:
+    """Fetch a base model from the hub into its cache, so that plans find it."""
+    from ftspec.models.hub import pull
+
+    folder, found = pull(id, revision)
+    if folder is None:
+        fail(found, format_=format_)
+    report(found, format_=format_)
+    if format_ == "json":
+        echo_json({"id": id, "revision": revision, "path": str(folder)})
+    else:
+        click.echo(str(folder))

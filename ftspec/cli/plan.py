@@ -1,0 +1,91 @@
+"""`ftspec plan`"""
+
+import sys
+from pathlib import Path
+
+import click
+
+from ftspec.cli.common import (
+    echo_json,
+    fail,
+    find_project,
+    format_option,
+    hardware_option,
+    project_option,
+    report,
+    set_option,
+    terminal_width,
+    wants_color,
+)
+from ftspec.cli.exits import CHANGES, DONE
+from ftspec.plan.model import Action, Plan
+
+
+@click.command("plan")
+@click.argument("spec", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the plan to a file that `apply` runs.",
+)
+@hardware_option
+@set_option
+@format_option("human", "json", "markdown")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when apply would run something, 0 when not.")
+@project_option
+def plan_command(
+    spec: Path,
+    out: Path | None,
+    hardware: str | None,
+    overrides: tuple[str, ...],
+    format_: str,
+    detailed_exitcode: bool,
+    project_folder: Path | None,
+) -> None:
+    """Show what a spec would run on this machine (or another), what is reused, and why.
+
+    Plans execute no code from spec, model or data, use no network, and need no credential.
+
+    \b
+    Examples:
+      ftspec plan specs/quickstart.yaml
+      ftspec plan spec.yaml --hardware h100x8
+      ftspec plan spec.yaml --set train.learning_rate=3e-5 --out change.ftplan
+      ftspec plan spec.yaml --format markdown        # a comment for a pull request
+    """
+    from ftspec.driver.compile import compile_spec
+    from ftspec.plan.codec import plan_to_json
+    from ftspec.store.files import write_atomically
+
+    compiled, found = compile_spec(
+        spec, project=find_project(project_folder), overrides=overrides, hardware_name=hardware
+    )
+    if compiled is None:
+        fail(found, format_=format_)
+    report(found, format_=format_)
+    plan = compiled.plan
+    if out is not None:
+        if not out.parent.is_dir():
+            raise click.UsageError(f"--out: there is no folder {str(out.parent)!r}")
+        write_atomically(out, plan_to_json(plan))
+    show_plan(plan, format_)
+    if out is not None and format_ == "human":
+        click.echo(f"\nSaved to {out}. Run exactly this with: ftspec apply {out}", err=True)
+    changes = any(stage.action is Action.RUN for stage in plan.stages)
+    raise SystemExit(CHANGES if detailed_exitcode and changes else DONE)
+
+
+def show_plan(plan: Plan, format_: str) -> None:
+    """Print a plan in one of the formats of `plan`, `show` and `apply`."""
+    if format_ == "json":
+        from ftspec.view.plan_json import plan_json
+
+        echo_json(plan_json(plan))
+    elif format_ == "markdown":
+        from ftspec.view.plan_markdown import plan_markdown
+
+        click.echo(plan_markdown(plan).rstrip("\n"))
+    else:
+        from ftspec.view.plan_human import render_plan
+
+        click.echo(render_plan(plan, width=terminal_width(), color=wants_color(sys.stdout)).rstrip("\n"))

@@ -1,0 +1,363 @@
+"""Running a plan: stages in order, each from the store or anew, and the evidence into the ledger."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ftspec.diagnostics import codes
+from ftspec.diagnostics.model import Diagnostic, Diagnostics, FtspecError
+from ftspec.driver.facts import request_of_plan
+from ftspec.driver.lookup import stored_stages
+from ftspec.evaluate.outcome import ApplyResult, means, read_result
+from ftspec.driver.register import assemble_model, register
+from ftspec.plan.codec import (
+    HASH_VERSION,
+    digest,
+    plan_to_json,
+    realisation_fingerprint,
+    semantic_fingerprint,
+)
+from ftspec.plan.facts import Scalar
+from ftspec.plan.model import Action, Plan, Stage
+from ftspec.plan.stages import stage_documents, with_stages
+from ftspec.run.events import Event
+from ftspec.store.artifacts import Artifacts
+from ftspec.store.files import write_atomically
+from ftspec.store.locks import project_lock
+from ftspec.store.project import Project
+from ftspec.store.run_record import EstimateRecord, ModelRecord, RunRecord, StageRecord, finish_run
+from ftspec.target.model import Target
+
+Observe = Callable[[Event], None]
+
+# These run in one child process: importing the training stack costs it seconds each time.
+PROGRAM_STAGES = ("encode_base", "train", "encode_tuned")
+
+
+@dataclass(slots=True)
+class _Run:
+    """One apply in progress."""
+
+    project: Project
+    plan: Plan
+    target: Target
+    spec: Mapping[str, Any]
+    observe: Observe
+    interpreter: Path | None
+    artifacts: Artifacts
+    documents: dict[str, dict[str, Any]]
+    plan_digest: str
+    folder: Path
+    started: str
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_memory_bytes: int | None = None
+
+    def stage(self, name: str) -> Stage:
+        return next(stage for stage in self.plan.stages if stage.name == name)
+
+    def runs(self, name: str) -> bool:
+        return self.stage(name).action is Action.RUN
+
+    def output(self, name: str) -> Path:
+        return self.artifacts.path(name, self.stage(name).key)
+
+    def publish(self, name: str, folder: Path) -> None:
+        self.artifacts.publish(
+            name, self.stage(name).key, folder, self.documents[name], algorithm=HASH_VERSION
+        )
+
+    def emit(self, stage: str, event: str, **values: Scalar) -> None:
+        self.observe(Event(time=time.time(), stage=stage, event=event, values=values))
+
+
+def apply_plan(
+    plan: Plan,
+    *,
+    spec: Mapping[str, Any],
+    project: Project,
+    target: Target,
+    observe: Observe,
+    purpose: str,
+    interpreter: Path | None = None,
+) -> ApplyResult:
+    """Run what the store does not hold yet, and record it. `spec` is the canonical spec, for the ledger.
+
+    Raises FtspecError: FTS601 when another apply holds the project, and whatever stopped the run. What
+    was finished until then stays stored, so that the next apply goes on from there.
+    """
+    with project_lock(project, purpose):
+        plan = with_stages(plan, stored_stages(project))
+        plan_digest = digest(plan)
+        artifacts = Artifacts(project)
+        if all(stage.action is Action.REUSE for stage in plan.stages):
+            result = read_result(project, plan, plan_digest)
+            if result is not None:
+                return result
+        run = _Run(
+            project=project,
+            plan=plan,
+            target=target,
+            spec=spec,
+            observe=observe,
+            interpreter=interpreter,
+            artifacts=artifacts,
+            documents=stage_documents(plan),
+            plan_digest=plan_digest,
+            folder=_run_folder(project, plan, plan_digest),
+            started=_now(),
+        )
+        write_atomically(run.folder / "plan.json", plan_to_json(plan))
+        _data_stages(run)
+        _program_stages(run)
+        return _evidence_stages(run)
+
+
+def _run_folder(project: Project, plan: Plan, plan_digest: str) -> Path:
+    """The folder of an unfinished run of this plan, or a new one."""
+    from ftspec.run.folder import find_unfinished, new_run_id
+
+    project.create()
+    folder = find_unfinished(project, plan_digest)
+    if folder is None:
+        folder = project.runs / new_run_id(project, plan.name, plan_digest)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def _timed(run: _Run, name: str) -> Iterator[Path]:
+    """A scratch folder for the output of one in-process stage, which is published when the block ends."""
+    run.emit(name, "start")
+    started = time.monotonic()
+    scratch = run.folder / "scratch" / name
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    yield scratch
+    run.publish(name, scratch)
+    run.seconds[name] = time.monotonic() - started
+    run.emit(name, "end", seconds=run.seconds[name])
+
+
+def _data_stages(run: _Run) -> None:
+    from ftspec.data.stages import ingest, split
+
+    plan = run.plan
+    request = request_of_plan(plan.data, plan.evaluation.slices, plan.train.global_batch_size)
+
+    def progress(done: int, total: int, unit: str) -> None:
+        run.emit("ingest", "progress", done=done, total=total, unit=unit)
+
+    if run.runs("ingest"):
+        with _timed(run, "ingest") as out:
+            _raise(ingest(request, out, cache=run.project.cache, on_progress=progress)[1])
+    if run.runs("split"):
+        with _timed(run, "split") as out:
+            _raise(split(request, run.output("ingest"), out)[1])
+
+
+def _program_stages(run: _Run) -> None:
+    """Lower the run folder and launch it, unless all of its stages are stored."""
+    missing = [name for name in PROGRAM_STAGES if run.runs(name)]
+    if not missing:
+        return
+    from ftspec.driver.disk import check_disk
+    from ftspec.lower.lower import LowerInputs, lower
+    from ftspec.run.launch import launch
+    from ftspec.target.packages import PackageState, check_packages
+
+    unmet = [
+        each for each in check_packages(run.target, run.interpreter) if each.state is not PackageState.OK
+    ]
+    if unmet:
+        raise FtspecError(
+            Diagnostic(
+                code=codes.BACKEND_NOT_INSTALLED,
+                detail="; ".join(
+                    f"{each.name} {each.required} ({each.installed or 'missing'})" for each in unmet
+                ),
+                help=f"{run.target.install}   (`ftspec doctor` shows all)",
+            )
+        )
+    check_disk(run.plan, run.project)
+    baseline = run.plan.evaluation.baseline_facts
+    inputs = LowerInputs(
+        base_model=Path(run.plan.model.facts.location),
+        baseline_model=None if baseline is None else Path(baseline.location),
+        split=run.output("split"),
+        reused={name: run.output(name) for name in PROGRAM_STAGES if name not in missing},
+    )
+    _raise(lower(run.plan, run.target, inputs, run.folder)[1])
+    try:
+        outcome = launch(
+            run.folder,
+            on_event=run.observe,
+            interpreter=None if run.interpreter is None else str(run.interpreter),
+        )
+    finally:
+        for name in missing:
+            _take_over(run, name)
+    _raise(outcome.diagnostics)
+    unfinished = [name for name in missing if run.artifacts.find(name, run.stage(name).key) is None]
+    assert not unfinished, f"the program ended well without finishing {unfinished}"
+
+
+def _take_over(run: _Run, name: str) -> None:
+    """Publish the output of a finished program stage. The run folder keeps links to it."""
+    from ftspec.lower.links import link_tree
+
+    out = run.folder / "out" / name
+    done = out / "DONE.json"
+    if not done.is_file():
+        return
+    state = json.loads(done.read_text(encoding="utf-8"))
+    if state["key"] != run.stage(name).key:
+        return
+    scratch = run.folder / "scratch" / name
+    shutil.rmtree(scratch, ignore_errors=True)
+    link_tree(out, scratch)
+    run.publish(name, scratch)
+    run.seconds[name] = float(state["seconds"])
+    info = json.loads((out / "info.json").read_text(encoding="utf-8"))
+    peak = info.get("peak_memory_bytes")
+    if peak is not None:
+        run.peak_memory_bytes = max(run.peak_memory_bytes or 0, int(peak))
+
+
+def _evidence_stages(run: _Run) -> ApplyResult:
+    from ftspec.evaluate.evaluate import evaluate
+    from ftspec.evaluate.evidence import read_evidence
+    from ftspec.evaluate.gates import judge, read_verdict, write_verdict
+
+    if run.runs("evaluate"):
+        with _timed(run, "evaluate") as out:
+            evaluate(
+                run.plan, run.output("split"), run.output("encode_base"), run.output("encode_tuned"), out
+            )
+    evidence = read_evidence(run.output("evaluate"))
+    if run.runs("gate"):
+        with _timed(run, "gate") as out:
+            write_verdict(out, judge(run.plan, evidence))
+    verdict = read_verdict(run.output("gate"))
+    metrics = means(evidence.summary)
+    versions = _versions(run)
+    model_folder = run.folder / "model"
+    assemble_model(model_folder, run.output("train"), run.plan, evidence, verdict, versions)
+    model: ModelRecord | None = None
+    if run.runs("register"):
+        with _timed(run, "register") as out:
+            registered = register(
+                run.project,
+                run.plan,
+                model_folder,
+                verdict,
+                key=run.stage("register").key,
+                run_id=run.folder.name,
+                plan_digest=run.plan_digest,
+                metrics=metrics,
+                out=out,
+            )
+        if registered is not None:
+            model = ModelRecord(
+                name=registered.name,
+                version=registered.version,
+                digest=registered.digest,
+                path=run.project.relative(registered.path),
+            )
+    finish_run(run.project, _record(run, verdict.verdict.value, metrics, versions, model))
+    shutil.rmtree(run.folder / "scratch", ignore_errors=True)
+    result = read_result(run.project, with_stages(run.plan, stored_stages(run.project)), run.plan_digest)
+    assert result is not None, "the run that was just recorded cannot be read"
+    return result.as_new(resumed_from_step=_resumed_from(run))
+
+
+def _record(
+    run: _Run,
+    verdict: str,
+    metrics: Mapping[str, Mapping[str, float]],
+    versions: Mapping[str, str],
+    model: ModelRecord | None,
+) -> RunRecord:
+    plan = run.plan
+    assert plan.estimates is not None
+    assert plan.execution.backend is not None
+    return RunRecord(
+        run_id=run.folder.name,
+        name=plan.name,
+        kind=plan.kind,
+        spec=dict(run.spec),
+        spec_hash=plan.spec_hash,
+        spec_path=plan.spec_path,
+        plan_digest=run.plan_digest,
+        plan_path=run.project.relative(run.folder / "plan.json"),
+        semantic_fingerprint=semantic_fingerprint(plan),
+        realisation_fingerprint=realisation_fingerprint(plan),
+        backend=plan.execution.backend,
+        started=run.started,
+        ended=_now(),
+        verdict=verdict,
+        metrics={variant: dict(values) for variant, values in metrics.items()},
+        stages=tuple(
+            StageRecord(
+                name=stage.name,
+                key=stage.key,
+                action=stage.action.value,
+                reason=stage.reason.value,
+                seconds=run.seconds.get(stage.name),
+            )
+            for stage in plan.stages
+        ),
+        estimate=EstimateRecord(
+            device=plan.execution.device,
+            precision=plan.execution.precision,
+            train_steps=plan.train.total_steps,
+            predicted_peak_memory_bytes=plan.estimates.peak_memory_bytes,
+            measured_peak_memory_bytes=run.peak_memory_bytes,
+            predicted_wall_seconds=plan.estimates.wall_seconds,
+            measured_wall_seconds=sum(run.seconds.values()),
+            predicted_stage_seconds=dict(plan.estimates.stage_seconds),
+            measured_stage_seconds=dict(run.seconds),
+        ),
+        base_model_digest=plan.model.facts.digest,
+        machine={"name": plan.machine.name, "digest": plan.machine.digest, "summary": plan.machine.summary},
+        versions=dict(versions),
+        model=model,
+    )
+
+
+def _versions(run: _Run) -> dict[str, str]:
+    """Versions of everything that affects numbers: Python, ftspec, and the backend's packages."""
+    import platform
+    from importlib.metadata import version
+
+    from ftspec.target.packages import check_packages
+
+    packages = check_packages(run.target, run.interpreter)
+    return {
+        "python": platform.python_version(),
+        "ftspec": version("ftspec"),
+        **{package.name: package.installed for package in packages if package.installed is not None},
+    }
+
+
+def _resumed_from(run: _Run) -> int | None:
+    path = run.output("train") / "info.json"
+    if not run.runs("train"):
+        return None
+    step = json.loads(path.read_text(encoding="utf-8")).get("resumed_from_step")
+    return None if step is None else int(step)
+
+
+def _raise(diagnostics: Diagnostics | tuple[Diagnostic, ...]) -> None:
+    errors = [item for item in diagnostics if item.is_error]
+    if errors:
+        raise FtspecError(*errors)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

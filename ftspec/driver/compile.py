@@ -1,0 +1,86 @@
+"""From the text of a spec to a plan: the front half of the compiler, in one call."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ftspec.diagnostics.model import Diagnostics
+from ftspec.driver.facts import World, gather
+from ftspec.driver.lookup import stored_stages
+from ftspec.plan.invariants import check_complete
+from ftspec.plan.model import Plan
+from ftspec.plan.stages import with_stages
+from ftspec.source.load import Document, load_document
+from ftspec.spec.check import check_spec
+from ftspec.spec.spec import EmbeddingSpec
+from ftspec.store.project import Project
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compilation:
+    """A plan and what it was made from."""
+
+    plan: Plan
+    spec: EmbeddingSpec
+    document: Document
+    world: World
+
+
+def compile_spec(
+    path: Path,
+    *,
+    project: Project,
+    overrides: Sequence[str] = (),
+    hardware_name: str | None = None,
+) -> tuple[Compilation | None, Diagnostics]:
+    """validate → gather facts → resolve → passes → stages.
+
+    Writes nothing but caches, executes nothing from spec, model or data, and uses no network.
+    """
+    found = Diagnostics()
+    document, here = load_document(path, overrides)
+    found.extend(here)
+    if document is None:
+        return None, found
+    spec, here = check_spec(document)
+    found.extend(here)
+    if spec is None or found.has_errors:
+        return None, found
+    world, here = gather(spec, folder=document.folder, project=project, hardware_name=hardware_name)
+    found.extend(here)
+    if world is None:
+        return None, found
+    plan, here = plan_for(spec, document, world, path=path, overrides=overrides)
+    found.extend(here)
+    if plan is None or found.has_errors:
+        return None, found
+    plan = with_stages(plan, stored_stages(project))
+    return Compilation(plan=plan, spec=spec, document=document, world=world), found
+
+
+def plan_for(
+    spec: EmbeddingSpec, document: Document, world: World, *, path: Path, overrides: Sequence[str]
+) -> tuple[Plan | None, Diagnostics]:
+    """Resolve and optimise, for one machine."""
+    from ftspec.passes.context import Context
+    from ftspec.passes.driver import optimise
+    from ftspec.resolve.first_plan import first_plan
+
+    first, found = first_plan(
+        spec,
+        document,
+        world.model,
+        world.data,
+        world.hardware,
+        spec_path=str(path),
+        baseline_facts=world.baseline,
+    )
+    if first is None or found.has_errors:
+        return None, found
+    first = replace(first, overrides=tuple(overrides))
+    plan, here = optimise(first, Context(hardware=world.hardware, targets=world.targets))
+    found.extend(here)
+    if plan is None or found.has_errors:
+        return None, found
+    check_complete(plan)
+    return plan, found

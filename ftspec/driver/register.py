@@ -1,0 +1,96 @@
+"""The last stage: the tuned model with its evidence becomes a folder, and, if it passed, a version."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ftspec.evaluate.card import write_card
+from ftspec.evaluate.evidence import Evidence
+from ftspec.evaluate.gates import Outcome, Verdict
+from ftspec.plan.model import Plan
+from ftspec.store.files import write_atomically
+from ftspec.store.project import Project
+from ftspec.store.registry import RegisteredModel, find_model_version, register_model
+
+NOTE = "registered.json"
+TRAINING_LOG = "training_log.jsonl"
+
+
+def assemble_model(
+    folder: Path, train: Path, plan: Plan, evidence: Evidence, verdict: Verdict, versions: Mapping[str, str]
+) -> None:
+    """Fill `folder`: the trained model, its card, ftspec.json and the training log.
+
+    The folder is complete or absent. Nothing in it is shared with the artefact, which may not change.
+    """
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(train / "model", partial)
+    shutil.copyfile(train / "curve.jsonl", partial / TRAINING_LOG)
+    write_card(partial, plan, evidence, verdict, dict(versions))
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+
+
+def register(
+    project: Project,
+    plan: Plan,
+    model_folder: Path,
+    verdict: Verdict,
+    *,
+    key: str,
+    run_id: str,
+    plan_digest: str,
+    metrics: Mapping[str, Any],
+    out: Path,
+) -> RegisteredModel | None:
+    """Register a model whose gates passed; note the outcome in `out`, the artefact of the stage.
+
+    None when the gates did not pass: then nothing ships, and what was current stays current.
+    """
+    registered: RegisteredModel | None = None
+    if verdict.verdict is Outcome.PASSED:
+        meta = {
+            "key": key,
+            "run_id": run_id,
+            "spec_hash": plan.spec_hash,
+            "plan_digest": plan_digest,
+            "base_digest": plan.model.facts.digest,
+            "verdict": verdict.verdict.value,
+            "metrics": dict(metrics),
+        }
+        registered = register_model(project, plan.name, model_folder, meta)
+        if plan.export.path is not None:
+            _export(model_folder, Path(plan.data.folder) / plan.export.path)
+    note = {
+        "verdict": verdict.verdict.value,
+        "name": plan.name if registered else None,
+        "version": registered.version if registered else None,
+    }
+    write_atomically(out / NOTE, json.dumps(note, indent=1) + "\n")
+    return registered
+
+
+def registered_folder(project: Project, note_folder: Path) -> Path | None:
+    """Where the model of a register artefact lies; its own folder when nothing was to be registered.
+    None when the registered version was deleted."""
+    note = json.loads((note_folder / NOTE).read_text(encoding="utf-8"))
+    if note["version"] is None:
+        return note_folder
+    model, _ = find_model_version(project, note["name"], note["version"])
+    return None if model is None else model.path
+
+
+def _export(folder: Path, target: Path) -> None:
+    """Replace `target` by a copy, in one step as far as file systems allow."""
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(folder, partial)
+    retired = target.with_name(f".{target.name}.old")
+    shutil.rmtree(retired, ignore_errors=True)
+    if target.exists():
+        target.rename(retired)
+    partial.rename(target)
+    shutil.rmtree(retired, ignore_errors=True)

@@ -1,0 +1,119 @@
+"""What `apply` says at its end: one JSON line for programs, a summary with next steps for people."""
+
+import json
+import os
+import shlex
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ftspec.evaluate.outcome import UNCHANGED, ApplyResult, means
+from ftspec.view.amounts import bytes_text, seconds_text
+from ftspec.view.evidence import render_evidence
+
+
+class ResultDocument(BaseModel):
+    """The last line of `ftspec apply --format json`."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, extra="forbid")
+
+    format_version: Literal["1.0"] = "1.0"
+    run_id: str
+    """The run that made the evidence; `ftspec show RUN` shows its plan."""
+    spec_hash: str
+    plan_digest: str
+    verdict: Literal["passed", "failed", "inconclusive", "unchanged"]
+    """What this apply came to."""
+    standing_verdict: Literal["passed", "failed", "inconclusive"]
+    """What the gates said, also when nothing had to run."""
+    metrics: dict[Literal["base", "tuned"], dict[str, float]]
+    """Mean over the held-out queries, at full width."""
+    model_path: str
+    """A SentenceTransformer folder; it is registered only when `model` is not null."""
+    model: dict[Literal["name", "version"], str] | None = None
+    gates: list[dict[str, Any]] = Field(default_factory=list)
+    """One entry per bound, with its outcome and reason."""
+    resumed_from_step: int | None = None
+    """Optimizer step of the checkpoint that training went on from."""
+
+
+def result_document(result: ApplyResult) -> dict[str, Any]:
+    from ftspec.evaluate.gates import verdict_document
+
+    document = ResultDocument(
+        run_id=result.run_id,
+        spec_hash=result.spec_hash,
+        plan_digest=result.plan_digest,
+        verdict=result.verdict,
+        standing_verdict=result.standing,
+        metrics=means(result.summary),
+        model_path=str(result.model_path),
+        model=None
+        if result.model_name is None or result.model_version is None
+        else {"name": result.model_name, "version": result.model_version},
+        gates=verdict_document(result.gates)["gates"],
+        resumed_from_step=result.resumed_from_step,
+    )
+    return document.model_dump(mode="json")
+
+
+def result_line(result: ApplyResult) -> str:
+    return json.dumps(result_document(result), ensure_ascii=False)
+
+
+def result_schema() -> dict[str, Any]:
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "https://ftspec.dev/schemas/result.schema.json",
+        **ResultDocument.model_json_schema(),
+    }
+
+
+def render_result(result: ApplyResult, *, spec_path: str, width: int, color: bool) -> str:
+    """Evidence, where the model is, and what to do next."""
+    lines = [render_evidence(result.summary, result.gates, width=width, color=color).rstrip("\n"), ""]
+    if result.verdict == UNCHANGED:
+        lines.append(f"Unchanged: everything is stored already, nothing ran. Evidence of run {result.run_id}.")
+    else:
+        lines.append(f"Run {result.run_id} took {seconds_text(result.seconds)}{_prediction(result)}.")
+    model = _relative(result.model_path)
+    if result.model_name is not None:
+        lines.append(f"Registered as {result.model_name} {result.model_version}: {model}")
+    else:
+        lines.append(f"Not registered, the base model stays in place. The trained model is kept for a look: {model}")
+    lines += ["", "Next"]
+    lines += [f"  {command:<{_COMMAND_WIDTH}}  {what}".rstrip() for command, what in _next_steps(result, spec_path)]
+    return "\n".join(lines)
+
+
+_COMMAND_WIDTH = 46
+
+
+def _prediction(result: ApplyResult) -> str:
+    parts = []
+    if result.peak_memory_bytes is not None:
+        parts.append(f"at most {bytes_text(result.peak_memory_bytes)} of memory")
+    if result.predicted_seconds is not None and result.predicted_peak_memory_bytes is not None:
+        parts.append(
+            f"planned: {seconds_text(result.predicted_seconds)}, {bytes_text(result.predicted_peak_memory_bytes)}"
+        )
+    return f" ({'; '.join(parts)})" if parts else ""
+
+
+def _next_steps(result: ApplyResult, spec_path: str) -> list[tuple[str, str]]:
+    steps = []
+    if result.model_name is not None:
+        steps.append((f'ftspec query {result.model_name} "parse a date"', "search with it"))
+    steps.append((f"ftspec eval {result.run_id}", "the evidence again, with slices and examples"))
+    if spec_path.endswith((".yaml", ".yml")):
+        path = shlex.quote(spec_path)
+        steps.append((f"ftspec plan {path} --set train.learning_rate=3e-5", "what a change would cost"))
+        steps.append(("ftspec init mine.yaml --path PATH/TO/CODE", "a spec for your own code"))
+    return steps
+
+
+def _relative(path: Path) -> str:
+    """Relative to the working directory where that is shorter to read."""
+    text = os.path.relpath(path)
+    return str(path) if text.startswith("..") else text
