@@ -4,7 +4,15 @@ from pathlib import Path
 
 import click
 
-from ftspec.cli.common import echo_json, fail, find_project, format_option, project_option, report, terminal_width
+from ftspec.cli.common import (
+    echo_json,
+    fail,
+    find_project,
+    format_option,
+    project_option,
+    report,
+    terminal_width,
+)
 
 
 @click.group("models")
@@ -83,6 +91,11 @@ def delete_command(name: str, version: str | None, yes: bool, project_folder: Pa
         for model in versions:
             delete_model(project, name, model.version, force=True)
     click.echo(f"deleted {name} {named}")
+    left = list_models(project, name)
+    if left and not any(model.current for model in left):
+        click.echo(
+            f"note: no version of {name} is current now; queries fall back to the base model", err=True
+        )
 
 
 @models_command.command("export")

@@ -10,7 +10,9 @@ from ftspec.cli.common import echo_json, find_project, format_option, project_op
 @click.command("query")
 @click.argument("name")
 @click.argument("text")
-@click.option("-k", "top_k", type=click.IntRange(1, 1000), default=5, show_default=True, help="Documents to show.")
+@click.option(
+    "-k", "top_k", type=click.IntRange(1, 1000), default=5, show_default=True, help="Documents to show."
+)
 @click.option("--base", "use_base", is_flag=True, help="Ask the untuned base model instead, to compare.")
 @click.option("--version", help="A version of the model; default: the current one.")
 @click.option(

@@ -231,6 +231,10 @@ EVENTS_DAMAGED = _code(
     "FTS623", "error", "events.jsonl has a line that cannot be read",
     "The programs of a run append one JSON object a line. Only an unfinished last line is expected.",
 )
+EXPORT_REFUSED = _code(
+    "FTS640", "error", "the model cannot be copied there",
+    "`ftspec models export` writes into a new or empty folder, and never over other files.",
+)
 
 # --- 7xx data ---------------------------------------------------------------------------------
 SOURCE_NOT_FOUND = _code("FTS701", "error", "data source cannot be read", "Paths are relative to the folder of the spec.")

@@ -69,7 +69,8 @@ def passport(
             ],
         },
         "model": {
-            key: document["model"][key] for key in ("max_seq_length", "prompts", "pooling", "similarity")
+            key: document["model"][key]
+            for key in ("max_seq_length", "prompts", "pooling", "similarity", "trust_remote_code")
         },
         "dimensions": list(plan.evaluation.dimensions),
         "stages": {stage.name: stage.key for stage in plan.stages},
@@ -95,8 +96,8 @@ def card_text(plan: Plan, summary: Summary, verdict: Verdict, environment: Mappi
         f"**Verdict: {verdict.verdict}.** {consequence(verdict.verdict)}",
         f"Against its baseline this model is {markdown_text(finding(summary))}.",
         "",
-        *_evidence(summary),
-        *_gates(verdict),
+        *evidence_lines(summary),
+        *gate_lines(verdict),
         *_usage(plan),
         *_data(plan),
         *_training(plan),
@@ -134,7 +135,8 @@ def _yaml_text(text: str) -> str:
     return "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in quoted)
 
 
-def _evidence(summary: Summary) -> Iterator[str]:
+def evidence_lines(summary: Summary) -> Iterator[str]:
+    """Markdown of what was measured."""
     yield "## Evidence"
     yield ""
     yield (
@@ -202,7 +204,8 @@ def _metric_row(metric: MetricSummary) -> list[str]:
     ]
 
 
-def _gates(verdict: Verdict) -> Iterator[str]:
+def gate_lines(verdict: Verdict) -> Iterator[str]:
+    """Markdown of what was asked, and whether it was reached."""
     yield "## Gates"
     yield ""
     for gate in verdict.gates:

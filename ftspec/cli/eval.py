@@ -1,0 +1,76 @@
+"""`ftspec eval`"""
+
+from pathlib import Path
+
+import click
+
+from ftspec.cli.common import (
+    echo_json,
+    fail,
+    find_project,
+    format_option,
+    project_option,
+    terminal_width,
+    wants_color,
+)
+
+
+@click.command("eval")
+@click.argument("name", metavar="[MODEL|RUN]", required=False)
+@click.option("--version", help="A version of the model; default: the current one.")
+@click.option(
+    "--spec",
+    "spec_path",
+    type=click.Path(path_type=Path),
+    help="Show the latest run of this spec, as it stands now.",
+)
+@format_option("human", "json", "markdown")
+@project_option
+def eval_command(
+    name: str | None, version: str | None, spec_path: Path | None, format_: str, project_folder: Path | None
+) -> None:
+    """Show the recorded evidence of a run, or of the run that made a model. Nothing is computed again.
+
+    \b
+    Examples:
+      ftspec eval stdlib-search
+      ftspec eval --spec specs/quickstart.yaml --format markdown
+    """
+    import sys
+
+    from ftspec.serve.recorded import find_run, read_recorded
+    from ftspec.view.evidence import evidence_document, evidence_markdown, render_evidence
+
+    if (name is None) == (spec_path is None):
+        raise click.UsageError("name a model or a run, or give --spec")
+    project = find_project(project_folder)
+    if spec_path is not None:
+        record = find_run(project, spec_hash=_spec_hash(spec_path, format_), label=str(spec_path))
+    else:
+        record = find_run(project, name=name, version=version, label=name or "")
+    summary, verdict = read_recorded(project, record)
+    if format_ == "json":
+        document = evidence_document(summary, verdict)
+        echo_json({"run_id": record.run_id, "name": record.name, "spec_hash": record.spec_hash, **document})
+    elif format_ == "markdown":
+        click.echo(evidence_markdown(summary, verdict), nl=False)
+    else:
+        click.echo(
+            f"{record.name} · run {record.run_id} · {record.ended[:16].replace('T', ' ')} UTC", err=True
+        )
+        color = wants_color(sys.stdout)
+        click.echo(render_evidence(summary, verdict, terminal_width(), color=color), nl=False, color=color)
+
+
+def _spec_hash(path: Path, format_: str) -> str:
+    from ftspec.source.load import load_document
+    from ftspec.spec.canonical import spec_hash
+    from ftspec.spec.check import check_spec
+
+    document, found = load_document(path)
+    if document is None:
+        fail(found, format_=format_)
+    spec, found = check_spec(document)
+    if spec is None:
+        fail(found, format_=format_)
+    return spec_hash(spec)

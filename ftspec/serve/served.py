@@ -1,0 +1,192 @@
+"""Which model answers for a name, and where the documents and their embeddings of its run lie."""
+
+import json
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from ftspec.diagnostics import codes
+from ftspec.diagnostics.model import Diagnostic, FtspecError
+from ftspec.evaluate.card import PASSPORT
+from ftspec.plan.codec import plan_from_json
+from ftspec.plan.model import Plan, Prompts
+from ftspec.store.artifacts import Artifacts
+from ftspec.store.project import Project
+from ftspec.store.registry import RegisteredModel, find_model_version, list_models
+from ftspec.store.run_record import RunRecord, all_records
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How texts are put to a model. Embeddings made in another way belong to another space."""
+
+    max_seq_length: int
+    prompts: Prompts
+    pooling: str
+    similarity: str
+    trust_remote_code: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A model that can answer. `version` is None for the base model; `fallback` says why the base
+    model answers although nobody asked for it."""
+
+    name: str
+    version: str | None
+    folder: Path
+    digest: str
+    reading: Reading
+    split: Path  # artefact that holds the documents
+    encoded: Path | None  # artefact with their embeddings by this model; None: not there
+    fallback: str = ""
+
+
+def serve_model(project: Project, name: str, *, version: str | None = None, use_base: bool = False) -> Served:
+    """The registered model `name`, by default its current version; or the base model of its run.
+
+    Where runs of that name exist but no version is current, the base model answers, and `fallback`
+    says so. Raises FtspecError: no such name or version, or the run's files are gone.
+    """
+    model, found = find_model_version(project, name, version)
+    if use_base:
+        return _base(project, _record(project, name, model), fallback="")
+    if model is not None:
+        return _registered(project, model)
+    records = _records(project, name)
+    if records and version is None:
+        reason = f"no promoted model called `{name}`; answering with the base model"
+        return _base(project, records[-1], fallback=reason)
+    if any(each.name == name for each in list_models(project)):
+        raise FtspecError(*found)
+    raise _unknown(project, name)
+
+
+def find_registered(project: Project, name: str, version: str | None) -> RegisteredModel:
+    """A registered version, by default the current one. Raises FtspecError with what there is."""
+    model, found = find_model_version(project, name, version)
+    if model is not None:
+        return model
+    if any(each.name == name for each in list_models(project)):
+        raise FtspecError(*found)
+    raise _unknown(project, name)
+
+
+def _registered(project: Project, model: RegisteredModel) -> Served:
+    passport = read_passport(model.path)
+    try:
+        reading = Reading(**{**passport["model"], "prompts": Prompts(**passport["model"]["prompts"])})
+        split_key, encoded_key = passport["stages"]["split"], passport["stages"]["encode_tuned"]
+    except (KeyError, TypeError) as error:
+        raise _damaged(f"{model.name} {model.version}: {PASSPORT} lacks {error}") from error
+    return Served(
+        name=model.name,
+        version=model.version,
+        folder=model.path,
+        digest=model.digest,
+        reading=reading,
+        split=_split(project, split_key, model.name),
+        encoded=_encoded(project, "encode_tuned", encoded_key),
+    )
+
+
+def _base(project: Project, record: RunRecord, *, fallback: str) -> Served:
+    plan = _plan(project, record)
+    keys = {stage.name: stage.key for stage in plan.stages}
+    linked = project.runs / record.run_id / "base"
+    folder = linked if linked.is_dir() else Path(plan.model.facts.location)
+    if not folder.is_dir():
+        raise _damaged(f"the base model of `{record.name}` is no longer at {folder}")
+    # With another baseline, `encode_base` holds the embeddings of that one.
+    own = plan.evaluation.baseline_facts is None
+    return Served(
+        name=record.name,
+        version=None,
+        folder=folder,
+        digest=plan.model.facts.digest,
+        reading=Reading(
+            max_seq_length=plan.model.max_seq_length,
+            prompts=plan.model.prompts,
+            pooling=plan.model.pooling,
+            similarity=plan.model.similarity,
+            trust_remote_code=plan.model.trust_remote_code,
+        ),
+        split=_split(project, keys["split"], record.name),
+        encoded=_encoded(project, "encode_base", keys["encode_base"]) if own else None,
+        fallback=fallback,
+    )
+
+
+def read_passport(folder: Path) -> dict[str, Any]:
+    """ftspec.json of a model folder. Raises FtspecError when it is missing or damaged."""
+    try:
+        document = json.loads((folder / PASSPORT).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(f"{folder.parent.name}/{folder.name}/{PASSPORT}: {type(error).__name__}") from error
+    if not isinstance(document, dict):
+        raise _damaged(f"{folder.parent.name}/{folder.name}/{PASSPORT} is not an object")
+    return document
+
+
+def _records(project: Project, name: str) -> tuple[RunRecord, ...]:
+    return tuple(record for record in all_records(project)[0] if record.name == name)
+
+
+def _record(project: Project, name: str, model: RegisteredModel | None) -> RunRecord:
+    records = _records(project, name)
+    run_id = model.meta.get("run_id") if model is not None else None
+    for record in records:
+        if record.run_id == run_id:
+            return record
+    if not records:
+        if model is not None:
+            raise _damaged(f"the run that made `{name}` {model.version} is gone, and its base model with it")
+        raise _unknown(project, name)
+    return records[-1]
+
+
+def _plan(project: Project, record: RunRecord) -> Plan:
+    path = project.root / record.plan_path
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise _damaged(f"{record.plan_path}: {error.strerror}") from error
+    plan, found = plan_from_json(text, name=record.plan_path)
+    if plan is None:
+        raise FtspecError(*found)
+    return plan
+
+
+def _split(project: Project, key: str, name: str) -> Path:
+    artifact = Artifacts(project).find("split", key)
+    if artifact is None:
+        raise _damaged(f"the documents of `{name}` are no longer in the store (stage split)")
+    return artifact.path
+
+
+def _encoded(project: Project, stage: str, key: str) -> Path | None:
+    artifact = Artifacts(project).find(stage, key)
+    return None if artifact is None else artifact.path
+
+
+def _unknown(project: Project, name: str) -> FtspecError:
+    known = sorted(
+        {model.name for model in list_models(project)} | {record.name for record in all_records(project)[0]}
+    )
+    close = get_close_matches(name, known, n=1)
+    if close:
+        help = f"did you mean `{close[0]}`?"
+    elif known:
+        help = f"there is {', '.join(f'`{each}`' for each in known)}"
+    else:
+        help = "`ftspec apply SPEC` makes the first one"
+    return FtspecError(Diagnostic(code=codes.REGISTERED_MODEL_NOT_FOUND, detail=f"`{name}`", help=help))
+
+
+def _damaged(detail: str) -> FtspecError:
+    return FtspecError(
+        Diagnostic(
+            code=codes.ARTIFACT_DAMAGED, detail=detail, help="`ftspec apply` of the spec makes it again"
+        )
+    )

@@ -1,0 +1,222 @@
+"""The result of a run: base against tuned, on queries that the model never saw."""
+
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from ftspec.evaluate.card import evidence_lines, gate_lines
+from ftspec.evaluate.evidence import Example, MetricSummary, Summary, summary_document
+from ftspec.evaluate.gates import Outcome, Verdict, verdict_document
+from ftspec.evaluate.words import (
+    bound_text,
+    comparison,
+    consequence,
+    excerpt,
+    finding,
+    gain_text,
+    interval_text,
+    markdown_text,
+    metric_label,
+    p_text,
+    value_text,
+)
+from ftspec.view.safe_text import safe
+
+_STYLES = {
+    "better": "bold green",
+    "worse": "bold red",
+    "the same": "bold yellow",
+    "cannot tell": "bold yellow",
+    Outcome.PASSED: "green",
+    Outcome.FAILED: "red",
+    Outcome.INCONCLUSIVE: "yellow",
+}
+_ROOM_FOR_P = 100  # columns from which on the main table has room for p-values
+_SLICES = 8
+_INDENT = 2
+
+
+def render_evidence(summary: Summary, verdict: Verdict, width: int, *, color: bool = False) -> str:
+    """The result for a terminal of `width` columns: the finding, metrics, gates, slices, dimensions,
+    latency, and the queries that moved most. No line is longer than `width`."""
+    out = io.StringIO()
+    console = Console(
+        file=out,
+        width=width,
+        force_terminal=color,
+        color_system="standard" if color else None,
+        no_color=not color,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+    for part in _parts(summary, verdict, width):
+        console.print(part)
+    return "\n".join(line.rstrip() for line in out.getvalue().split("\n")).rstrip("\n") + "\n"
+
+
+def evidence_markdown(summary: Summary, verdict: Verdict) -> str:
+    """The result as Markdown, for a pull request."""
+    lines = [
+        f"**{markdown_text(finding(summary))}**",
+        "",
+        f"Verdict: {verdict.verdict}. {consequence(verdict.verdict)}",
+        "",
+        *gate_lines(verdict),
+        *evidence_lines(summary),
+    ]
+    for title, examples in (("Improved most", summary.improvements), ("Lost most", summary.regressions)):
+        if examples:
+            lines += [f"## {title}", ""]
+            lines += [
+                f"- {value_text(each.base)} → {value_text(each.tuned)} {markdown_text(each.text)}"
+                for each in examples
+            ]
+            lines.append("")
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def evidence_document(summary: Summary, verdict: Verdict) -> dict[str, Any]:
+    """The result as JSON values."""
+    return {**summary_document(summary), **verdict_document(verdict), "finding": finding(summary)}
+
+
+def _parts(summary: Summary, verdict: Verdict, width: int) -> Iterator[RenderableType]:
+    yield _finding(summary)
+    yield ""
+    yield _metric_table(summary, width)
+    yield ""
+    yield from _gates(verdict)
+    if len(summary.dimensions) > 1:
+        yield from _dimensions(summary)
+    if summary.slices:
+        yield from _slices(summary)
+    if summary.tuned_latency is not None:
+        yield from _latency(summary)
+    yield from _examples("improved most", summary.improvements, width)
+    yield from _examples("lost most", summary.regressions, width)
+
+
+def _finding(summary: Summary) -> Text:
+    word = comparison(summary.primary_metric)
+    sentence = Text()
+    sentence.append(word, _STYLES[word])
+    sentence.append(finding(summary).removeprefix(word))
+    return sentence
+
+
+def _table(heads: Sequence[tuple[str, bool]]) -> Table:
+    """A table without lines; each head has whether its column is right-aligned."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", show_edge=False)
+    for number, (name, right) in enumerate(heads):
+        table.add_column(
+            name,
+            justify="right" if right else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            ratio=None,
+            min_width=None if number == 0 else len(name),
+        )
+    return table
+
+
+def _indented(table: Table) -> Padding:
+    return Padding(table, (0, 0, 0, _INDENT))
+
+
+def _metric_table(summary: Summary, width: int) -> Padding:
+    with_p = width >= _ROOM_FOR_P
+    interval = f"{summary.confidence * 100:g} % interval"
+    heads = [("", False), ("base", True), ("tuned", True), ("gain", True), (interval, True)]
+    heads += [("p", True)] if with_p else []
+    table = _table([*heads, ("better", True), ("same", True), ("worse", True)])
+    for metric in summary.metrics:
+        cells: list[str | Text] = [metric_label(metric.metric), *_compared(metric)]
+        cells += [p_text(metric.p_value)] if with_p else []
+        table.add_row(*cells, f"{metric.wins:,}", f"{metric.ties:,}", f"{metric.losses:,}")
+    return _indented(table)
+
+
+def _compared(metric: MetricSummary) -> list[str | Text]:
+    word = comparison(metric)
+    style = "" if word in ("the same", "cannot tell") else _STYLES[word].removeprefix("bold ")
+    return [
+        value_text(metric.base.mean),
+        value_text(metric.tuned.mean),
+        Text(gain_text(metric.gain.mean), style),
+        interval_text(metric.gain),
+    ]
+
+
+def _gates(verdict: Verdict) -> Iterator[RenderableType]:
+    table = _table([("gates", False), ("", False), ("", False)])
+    for gate in verdict.gates:
+        table.add_row(
+            Text(str(gate.outcome), _STYLES[gate.outcome]), metric_label(gate.metric), bound_text(gate)
+        )
+    yield _indented(table)
+    for gate in verdict.gates:
+        if gate.outcome is not Outcome.PASSED:
+            yield Padding(Text(f"{metric_label(gate.metric)}: {gate.reason}.", "dim"), (0, 0, 0, _INDENT))
+    yield ""
+
+
+def _dimensions(summary: Summary) -> Iterator[RenderableType]:
+    label = f"dimensions, {metric_label(summary.primary)}"
+    table = _table([(label, False), ("base", True), ("tuned", True), ("gain", True), ("interval", True)])
+    for part in summary.dimensions:
+        table.add_row(str(part.dimension), *_compared(_primary(part.metrics, summary.primary)))
+    yield _indented(table)
+    yield ""
+
+
+def _slices(summary: Summary) -> Iterator[RenderableType]:
+    label = f"slices, {metric_label(summary.primary)}"
+    heads = [
+        ("queries", True),
+        ("base", True),
+        ("tuned", True),
+        ("gain", True),
+        ("interval", True),
+        ("p*", True),
+    ]
+    table = _table([(label, False), *heads])
+    for part in summary.slices[:_SLICES]:
+        metric = _primary(part.metrics, summary.primary)
+        p = metric.p_value if metric.p_adjusted is None else metric.p_adjusted
+        name = excerpt(safe(f"{part.column} {part.value}"), 26)
+        table.add_row(Text(name), f"{part.queries:,}", *_compared(metric), p_text(p))
+    yield _indented(table)
+    rest = len(summary.slices) - _SLICES
+    more = f"{rest:,} smaller ones are in the JSON. " if rest > 0 else ""
+    yield Padding(Text(f"{more}* Holm's correction over all values of a column.", "dim"), (0, 0, 0, _INDENT))
+    yield ""
+
+
+def _latency(summary: Summary) -> Iterator[RenderableType]:
+    table = _table([("latency of a query", False), ("median", True), ("95th percentile", True)])
+    for name, latency in (("base", summary.base_latency), ("tuned", summary.tuned_latency)):
+        if latency is not None:
+            table.add_row(name, f"{latency.p50_ms:.1f} ms", f"{latency.p95_ms:.1f} ms")
+    yield _indented(table)
+    yield ""
+
+
+def _examples(title: str, examples: Sequence[Example], width: int) -> Iterator[RenderableType]:
+    if not examples:
+        return
+    yield Padding(Text(title, "dim"), (0, 0, 0, _INDENT))
+    for each in examples:
+        moved = f"{value_text(each.base)} → {value_text(each.tuned)}"
+        line = f"{moved}  {safe(excerpt(each.text, width))}"
+        yield Padding(Text(line, no_wrap=True, overflow="ellipsis"), (0, 0, 0, _INDENT))
+    yield ""
+
+
+def _primary(metrics: Sequence[MetricSummary], primary: str) -> MetricSummary:
+    return next(metric for metric in metrics if metric.metric == primary)
