@@ -29,7 +29,7 @@ def detect(*, folder: Path | None = None) -> Hardware:
     elif sys.platform == "darwin":
         hardware = detect_darwin(apple.read_sysctl(), machine=platform.machine())
     else:
-        hardware = _detect_other(root, environ)
+        hardware = detect_other(root, environ)
     return replace(hardware, disk_free_bytes=_disk_free(folder or Path.cwd()))
 
 
@@ -56,7 +56,7 @@ def detect_darwin(facts: Mapping[str, str], *, machine: str) -> Hardware:
     return _hardware(os_name="darwin", cpu=cpu, memory=memory or total, free=free, accelerators=accelerators)
 
 
-def _detect_other(root: Path, environ: Mapping[str, str]) -> Hardware:
+def detect_other(root: Path, environ: Mapping[str, str]) -> Hardware:
     """Windows, and what else runs Python: psutil's answers, and NVIDIA's library where it is."""
     import psutil
 
