@@ -81,8 +81,8 @@ class Profile(_Part):
     """Name of the machine in plans."""
     description: str = ""
     """One sentence for people."""
-    os: Literal["linux", "darwin", "windows"] = "linux"
-    """Operating system."""
+    os: Annotated[str, Field(pattern=r"^[a-z0-9]+$")] = "linux"
+    """Operating system: `linux`, `darwin`, `windows`, or what Python's `platform.system()` says."""
     cpu: CpuProfile
     """Processor."""
     memory: Size
