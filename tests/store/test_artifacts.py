@@ -92,7 +92,7 @@ def test_unreadable_manifest(project: Project, tmp_path: Path, text: str) -> Non
 def test_leftovers_of_dead_processes_are_cleaned(project: Project, tmp_path: Path) -> None:
     store = Artifacts(project)
     dead = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True
+        [sys.executable, "-c", "import os; print(os.getpid())"], check=True, capture_output=True, text=True
     )
     parent = project.artifacts / "split"
     for name in (

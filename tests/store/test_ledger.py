@@ -66,9 +66,9 @@ def test_newer_schema_is_refused(project: Project) -> None:
     record_spec(Ledger(project), SPEC)
     with Ledger(project).write() as db:
         db.execute("INSERT INTO schema_versions (version, name) VALUES (99, 'future')")
-    with pytest.raises(FtspecError, match="FTS611.*schema 99"), Ledger(project).read():
+    with pytest.raises(FtspecError, match=r"FTS611.*schema 99"), Ledger(project).read():
         pass
-    with pytest.raises(FtspecError, match="FTS611.*schema 99"), Ledger(project).write():
+    with pytest.raises(FtspecError, match=r"FTS611.*schema 99"), Ledger(project).write():
         pass
 
 
@@ -173,9 +173,14 @@ def test_a_killed_writer_loses_nothing_committed(project: Project) -> None:
 
 def test_an_exception_rolls_back(project: Project) -> None:
     ledger = Ledger(project)
-    with pytest.raises(ValueError, match="x"), ledger.write() as db:
-        db.execute("INSERT INTO specs VALUES ('h', 'n', 'k', '{}', now())")
-        raise ValueError("x")
+
+    def fail() -> None:
+        with ledger.write() as db:
+            db.execute("INSERT INTO specs VALUES ('h', 'n', 'k', '{}', now())")
+            raise ValueError("x")
+
+    with pytest.raises(ValueError, match="x"):
+        fail()
     assert ledger.query_readonly("SELECT count(*) FROM specs").rows == ((0,),)
 
 
@@ -223,14 +228,14 @@ def test_sql_results(project: Project) -> None:
 
 
 def test_no_ledger(project: Project) -> None:
-    with pytest.raises(FtspecError, match="FTS611.*none yet"):
+    with pytest.raises(FtspecError, match=r"FTS611.*none yet"):
         Ledger(project).query_readonly("SELECT 1")
     assert not project.ledger.exists()
 
 
 def test_not_a_database(project: Project) -> None:
     project.ledger.write_bytes(b"x" * 9000)
-    with pytest.raises(FtspecError, match="FTS611.*not a valid DuckDB"), Ledger(project).read():
+    with pytest.raises(FtspecError, match=r"FTS611.*not a valid DuckDB"), Ledger(project).read():
         pass
 
 
@@ -239,4 +244,7 @@ def test_duckdb_is_imported_only_when_used() -> None:
         "import sys, ftspec.store.ledger, ftspec.store.rebuild, ftspec.store.registry, ftspec.store.locks, "
         "ftspec.run.launch; print([m for m in ('duckdb', 'torch', 'numpy', 'pyarrow', 'filelock') if m in sys.modules])"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+    assert (
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+        == "[]\n"
+    )
