@@ -9,8 +9,9 @@ from ftspec.diagnostics.codes import BAD_ROW, ROWS_SKIPPED, SOURCE_EMPTY
 from ftspec.diagnostics.model import Diagnostics, FtspecError, Severity, Span
 from ftspec.plan.facts import SourceFacts
 from ftspec.plan.model import Filters
+from ftspec.plan.stages import VERSIONS
 
-INGEST_VERSION = 1  # raise it when the same sources and settings give other rows
+INGEST_VERSION = VERSIONS["ingest"]  # raised there when the same sources give other rows
 MAX_FAULTS_SHOWN = 20
 _EXAMPLES = 3
 

@@ -10,8 +10,9 @@ from ftspec.data.rows import Evaluation, Row, normalise, order_hash
 from ftspec.diagnostics.codes import SPLIT_EMPTY
 from ftspec.diagnostics.model import Diagnostics
 from ftspec.plan.model import Limit, Split
+from ftspec.plan.stages import VERSIONS
 
-SPLIT_VERSION = 1  # raise it when the same rows and settings give another split
+SPLIT_VERSION = VERSIONS["split"]  # raised there when the same rows and settings give another split
 _EXAMPLES = 5
 _EXAMPLE_CHARS = 80
 

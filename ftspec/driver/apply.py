@@ -14,8 +14,8 @@ from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, Diagnostics, FtspecError
 from ftspec.driver.facts import request_of_plan
 from ftspec.driver.lookup import stored_stages
-from ftspec.evaluate.outcome import ApplyResult, means, read_result
 from ftspec.driver.register import assemble_model, register
+from ftspec.evaluate.outcome import ApplyResult, means, read_result
 from ftspec.plan.codec import (
     HASH_VERSION,
     digest,
@@ -155,7 +155,15 @@ def _data_stages(run: _Run) -> None:
 
     if run.runs("ingest"):
         with _timed(run, "ingest") as out:
-            _raise(ingest(request, out, cache=run.project.cache, on_progress=progress)[1])
+            _raise(
+                ingest(
+                    request,
+                    out,
+                    cache=run.project.cache,
+                    expected_digest=plan.data.facts.digest,
+                    on_progress=progress,
+                )[1]
+            )
     if run.runs("split"):
         with _timed(run, "split") as out:
             _raise(split(request, run.output("ingest"), out)[1])

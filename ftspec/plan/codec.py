@@ -148,6 +148,8 @@ def semantic_document(plan: Plan) -> dict[str, Any]:
     return {
         **without(kept, NOT_SEMANTIC),
         "base_digest": plan.model.facts.digest,
+        # The validation side picks the checkpoint, and it is sampled to the limits of the test side.
+        "validation_limit": document["data"]["limit"] if plan.data.split.validation > 0 else None,
         "train_digests": [source.digest for source in plan.data.facts.sources[:num_train_sources]],
         "hash_version": HASH_VERSION,
     }

@@ -38,7 +38,9 @@ class Reason(StrEnum):
     BATCH_FITS_MEMORY = "batch_fits_memory"  # micro-batch equals the global batch
     BATCH_EXCEEDS_MEMORY = "batch_exceeds_memory"  # smaller micro-batch, same effective batch
     NEGATIVES_KEPT = "negatives_kept"  # cached loss: accumulation would lose in-batch negatives
-    CACHED_LOSS_NOT_NEEDED = "cached_loss_not_needed"  # the whole batch fits, or the objective has no such form
+    CACHED_LOSS_NOT_NEEDED = (
+        "cached_loss_not_needed"  # the whole batch fits, or the objective has no such form
+    )
     BATCH_REJECTED = "batch_rejected"  # a micro-batch that does not fit
     CHECKPOINTING_SAVES_MEMORY = "checkpointing_saves_memory"
     CHECKPOINTING_NOT_NEEDED = "checkpointing_not_needed"
