@@ -111,8 +111,8 @@ def gradient_bytes(inputs: MemoryInputs) -> int:
 
 def optimizer_state_bytes(inputs: MemoryInputs) -> int:
     """AdamW: 8 bytes per trained parameter, checked. Adafactor keeps factors (rows + columns), and SGD
-    without momentum nothing: both counted as 0."""
-    return _STATE_BYTES[inputs.optim] * inputs.trainable_parameters
+    without momentum nothing: both counted as 0. Any other optimizer counts as AdamW."""
+    return _STATE_BYTES.get(inputs.optim, 8) * inputs.trainable_parameters
 
 
 # --- activations -------------------------------------------------------------------------------
