@@ -4,11 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-WORDS = (
-    "read write open close file socket thread lock queue parse json xml csv date time zone color red blue "
-    "green sort merge split join list tuple dict set integer float complex string bytes regex match search "
-    "replace hash sign verify encrypt compress archive path folder network address mail message header body"
-).split()
+WORDS = ["read", "write", "open", "close", "file", "socket", "thread", "lock", "queue", "parse", "json", "xml", "csv", "date", "time", "zone", "color", "red", "blue", "green", "sort", "merge", "split", "join", "list", "tuple", "dict", "set", "integer", "float", "complex", "string", "bytes", "regex", "match", "search", "replace", "hash", "sign", "verify", "encrypt", "compress", "archive", "path", "folder", "network", "address", "mail", "message", "header", "body"]
 
 
 def tiny_texts(count: int, words: int = 6, offset: int = 0) -> list[str]:

@@ -115,7 +115,7 @@ def column_prompts(columns: Sequence[str], query: str, document: str) -> dict[st
     return {column: prompt for column, prompt in prompts.items() if prompt}
 
 
-class SeededBatchSampler(DefaultBatchSampler):  # type: ignore[misc]
+class SeededBatchSampler(DefaultBatchSampler):
     """Random batches whose order depends on the seed and the epoch alone, so that a resumed run sees
     the batches that the undisturbed one would have seen."""
 

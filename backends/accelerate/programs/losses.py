@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 from data import Judgements
-from sentence_transformers import losses
 from sentence_transformers.base.losses.gradcache import CachedLossMixin
+from sentence_transformers.sentence_transformer import losses
 from sentence_transformers.sentence_transformer.losses import BatchHardTripletLossDistanceFunction
 from settings import Loss
 from torch import Tensor, nn
@@ -74,7 +74,7 @@ class Triplet:
         return 1 - functional.cosine_similarity(a, b)
 
 
-def native_objective(loss: nn.Module) -> Objective:
+def native_objective(loss: Any) -> Objective:
     """A loss of sentence-transformers as a function of embeddings."""
 
     def objective(columns: list[Tensor], labels: Tensor | None) -> Tensor:
@@ -154,7 +154,7 @@ class EmbeddingLoss(nn.Module):
         return self.objective(columns, labels)
 
 
-class CachedEmbeddingLoss(CachedLossMixin, nn.Module):  # type: ignore[misc]
+class CachedEmbeddingLoss(CachedLossMixin, nn.Module):
     """The same loss and gradients with the activations of one mini-batch alive at a time (GradCache)."""
 
     def __init__(self, model: nn.Module, objective: Objective, mini_batch_size: int) -> None:

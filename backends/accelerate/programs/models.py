@@ -20,7 +20,7 @@ def load_model(folder: Path, settings: Model | None, *, device: str, trust_remot
     if settings is not None:
         options["attn_implementation"] = settings.attn_implementation
         trust_remote_code = settings.trust_remote_code
-    model = SentenceTransformer(
+    model: Any = SentenceTransformer(
         str(folder),
         device=device,
         local_files_only=True,

@@ -34,7 +34,7 @@ from watch import StopRequest
 PROGRESS_SECONDS = 0.5
 
 
-class Trainer(SentenceTransformerTrainer):  # type: ignore[misc]
+class Trainer(SentenceTransformerTrainer):
     """The library's trainer with the loss of every step at hand and checkpoints of plain weights."""
 
     step_loss = 0.0
@@ -51,13 +51,13 @@ class Trainer(SentenceTransformerTrainer):  # type: ignore[misc]
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         del state_dict
-        checkpoints.save_weights(self.model, Path(output_dir or self.args.output_dir))
+        checkpoints.save_weights(self.model, Path(str(output_dir or self.args.output_dir)))
 
     def _load_from_checkpoint(self, checkpoint_path: str, *args: Any) -> None:
         checkpoints.load_weights(self.model, Path(checkpoint_path))
 
 
-class Follower(TrainerCallback):  # type: ignore[misc]
+class Follower(TrainerCallback):
     """Records, evaluates, saves, and stops the trainer; all of its memory is in `run`."""
 
     trainer: Trainer
@@ -109,7 +109,7 @@ class Follower(TrainerCallback):  # type: ignore[misc]
         if gain > (wishes.min_delta if run.best_value is not None else 0):
             run.best_step, run.best_value, run.evaluations_without_gain = run.step, value, 0
             if wishes.keep_best:
-                root = Path(self.trainer.args.output_dir)
+                root = Path(str(self.trainer.args.output_dir))
                 checkpoints.save_weights(self.trainer.model, checkpoints.best_folder(root, run.step))
         else:
             run.evaluations_without_gain += 1
@@ -153,7 +153,7 @@ class Follower(TrainerCallback):  # type: ignore[misc]
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        root = Path(args.output_dir)
+        root = Path(str(args.output_dir))
         self.run.seconds = time.perf_counter() - self.began
         checkpoints.complete(root / f"checkpoint-{state.global_step}", self.run)
         checkpoints.prune(root, state.global_step, self.run.best_step)
