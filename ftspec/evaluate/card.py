@@ -210,7 +210,7 @@ def gate_lines(verdict: Verdict) -> Iterator[str]:
     yield ""
     for gate in verdict.gates:
         asked = f"{metric_label(gate.metric)}: {bound_text(gate)}"
-        yield f"- **{gate.outcome}** {markdown_text(asked)}. {markdown_text(gate.reason)}."
+        yield f"- **{gate.outcome}** {markdown_text(asked)}; {markdown_text(gate.reason)}."
     yield ""
 
 

@@ -109,17 +109,18 @@ def _judge_gain(
 ) -> tuple[Outcome, str]:
     """The gain must lie above the limit: a model that equals its baseline did not beat it."""
     low, high = interval
+    asked = "0" if limit == 0 else f"{limit:+g}"
     shown = f"the gain is {gain:+.4f}, its interval [{low:+.4f}, {high:+.4f}]"
     if low > limit:
-        return Outcome.PASSED, f"{shown} lies above {limit:+g}"
+        return Outcome.PASSED, f"{shown} lies above {asked}"
     if identical:
         return (
             Outcome.FAILED,
-            f"no query is answered better or worse than by the baseline; {limit:+g} is asked",
+            f"no query is answered better or worse than by the baseline; {asked} is asked",
         )
     if high <= limit:
-        return Outcome.FAILED, f"{shown} does not reach above {limit:+g}"
-    return Outcome.INCONCLUSIVE, f"{shown} holds {limit:+g}: more held-out queries would decide"
+        return Outcome.FAILED, f"{shown} does not reach above {asked}"
+    return Outcome.INCONCLUSIVE, f"{shown} holds {asked}: more held-out queries would decide"
 
 
 def _judge_level(

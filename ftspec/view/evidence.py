@@ -26,6 +26,7 @@ from ftspec.evaluate.words import (
     value_text,
 )
 from ftspec.view.safe_text import safe
+from ftspec.view.table import cut
 
 _STYLES = {
     "better": "bold green",
@@ -37,7 +38,9 @@ _STYLES = {
     Outcome.INCONCLUSIVE: "yellow",
 }
 _ROOM_FOR_P = 100  # columns from which on the main table has room for p-values
+_ROOM_FOR_COUNTS = 76  # … for wins and losses, and slices for their intervals
 _SLICES = 8
+_SLICE_NAME = 18
 _INDENT = 2
 
 
@@ -95,7 +98,7 @@ def _parts(summary: Summary, verdict: Verdict, width: int) -> Iterator[Renderabl
     if len(summary.dimensions) > 1:
         yield from _dimensions(summary)
     if summary.slices:
-        yield from _slices(summary)
+        yield from _slices(summary, width)
     if summary.tuned_latency is not None:
         yield from _latency(summary)
     yield from _examples("improved most", summary.improvements, width)
@@ -134,11 +137,14 @@ def _metric_table(summary: Summary, width: int) -> Padding:
     interval = f"{summary.confidence * 100:g} % interval"
     heads = [("", False), ("base", True), ("tuned", True), ("gain", True), (interval, True)]
     heads += [("p", True)] if with_p else []
-    table = _table([*heads, ("better", True), ("same", True), ("worse", True)])
+    with_counts = width >= _ROOM_FOR_COUNTS
+    heads += [("better", True), ("same", True), ("worse", True)] if with_counts else []
+    table = _table(heads)
     for metric in summary.metrics:
         cells: list[str | Text] = [metric_label(metric.metric), *_compared(metric)]
         cells += [p_text(metric.p_value)] if with_p else []
-        table.add_row(*cells, f"{metric.wins:,}", f"{metric.ties:,}", f"{metric.losses:,}")
+        counts = (metric.wins, metric.ties, metric.losses) if with_counts else ()
+        table.add_row(*cells, *(f"{count:,}" for count in counts))
     return _indented(table)
 
 
@@ -167,7 +173,7 @@ def _gates(verdict: Verdict) -> Iterator[RenderableType]:
 
 
 def _dimensions(summary: Summary) -> Iterator[RenderableType]:
-    label = f"dimensions, {metric_label(summary.primary)}"
+    label = f"width, {metric_label(summary.primary)}"
     table = _table([(label, False), ("base", True), ("tuned", True), ("gain", True), ("interval", True)])
     for part in summary.dimensions:
         table.add_row(str(part.dimension), *_compared(_primary(part.metrics, summary.primary)))
@@ -175,22 +181,18 @@ def _dimensions(summary: Summary) -> Iterator[RenderableType]:
     yield ""
 
 
-def _slices(summary: Summary) -> Iterator[RenderableType]:
-    label = f"slices, {metric_label(summary.primary)}"
-    heads = [
-        ("queries", True),
-        ("base", True),
-        ("tuned", True),
-        ("gain", True),
-        ("interval", True),
-        ("p*", True),
-    ]
-    table = _table([(label, False), *heads])
+def _slices(summary: Summary, width: int) -> Iterator[RenderableType]:
+    """The largest slices; a narrow terminal has no room for their intervals."""
+    full = width >= _ROOM_FOR_COUNTS
+    heads = [("queries", True), ("base", True), ("tuned", True), ("gain", True)]
+    heads += [("interval", True)] if full else []
+    table = _table([(f"slices, {metric_label(summary.primary)}", False), *heads, ("p*", True)])
     for part in summary.slices[:_SLICES]:
         metric = _primary(part.metrics, summary.primary)
         p = metric.p_value if metric.p_adjusted is None else metric.p_adjusted
-        name = excerpt(safe(f"{part.column} {part.value}"), 26)
-        table.add_row(Text(name), f"{part.queries:,}", *_compared(metric), p_text(p))
+        name = cut(safe(excerpt(f"{part.column} {part.value}", 200)), _SLICE_NAME)
+        compared = _compared(metric) if full else _compared(metric)[:-1]
+        table.add_row(Text(name), f"{part.queries:,}", *compared, p_text(p))
     yield _indented(table)
     rest = len(summary.slices) - _SLICES
     more = f"{rest:,} smaller ones are in the JSON. " if rest > 0 else ""
