@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ftspec.diagnostics.model import Span
+from ftspec.estimate.time import Calibration
 from ftspec.hardware.model import Accelerator, Hardware
 from ftspec.plan.model import OriginKind, Plan
 from ftspec.target.model import Target
@@ -10,10 +11,14 @@ from ftspec.target.model import Target
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """`targets` in the order of the backend path: among equals the first one is taken."""
+    """`targets` in the order of the backend path: among equals the first one is taken.
+
+    `calibration`: rates that earlier runs measured on this machine; None for a first run.
+    """
 
     hardware: Hardware
     targets: tuple[Target, ...]
+    calibration: Calibration | None = None
 
 
 def target_of(plan: Plan, context: Context) -> Target:
@@ -26,11 +31,15 @@ def torch_device(kind: str) -> str:
     return "cuda" if kind == "rocm" else kind
 
 
+def usable_accelerators(target: Target, context: Context) -> tuple[Accelerator, ...]:
+    """Those of the machine that the backend runs on."""
+    return tuple(item for item in context.hardware.accelerators if item.kind in target.devices)
+
+
 def accelerator_of(plan: Plan, context: Context) -> Accelerator | None:
     """The accelerator that the run uses: of those of the plan's device the largest; None on the CPU."""
-    matching = [
-        item for item in context.hardware.accelerators if torch_device(item.kind) == plan.execution.device
-    ]
+    usable = usable_accelerators(target_of(plan, context), context)
+    matching = [item for item in usable if torch_device(item.kind) == plan.execution.device]
     return max(matching, key=lambda item: item.memory_bytes or 0, default=None)
 
 

@@ -18,17 +18,22 @@ def optimise(
 ) -> tuple[Plan | None, Diagnostics]:
     """The plan with everything that hardware settles, or None with the faults of all passes.
 
-    A pass whose needs are open because an earlier one found a fault is left out. Warnings become
+    A pass whose needs are open or wrong because an earlier one found a fault is left out. Warnings become
     notes of the plan. Raises AssertionError when a pass breaks an invariant or rewrites what the
     user gave: those are our faults.
     """
     found = Diagnostics()
+    faulty: set[str] = set()
     for step in passes:
-        open_needs = [need for need in step.needs if getattr(plan.execution, need) is None]
-        if open_needs:
-            assert found.has_errors, f"{step.name} comes before {open_needs} are settled"
+        if faulty.intersection(step.needs):
+            faulty.update(step.settles)
             continue
+        unsettled = [need for need in step.needs if getattr(plan.execution, need) is None]
+        assert not unsettled, f"{step.name} comes before {unsettled} are settled"
+        faults = len(found)
         plan = _run(step, plan, context, found)
+        if len(found) > faults:
+            faulty.update(step.settles)
         check_invariants(plan)
     if found.has_errors:
         return None, found

@@ -43,7 +43,7 @@ def intended_features(plan: Plan) -> Iterator[Need]:
 
 
 def machine_features(plan: Plan) -> Iterator[Need]:
-    """What the decided execution asks for."""
+    """What the decided execution asks for; `pick_processes` has judged the number of processes."""
     run = plan.execution
     asked = (
         (run.precision == "bf16", Feature.BF16, "execution.precision"),
@@ -64,6 +64,5 @@ def machine_features(plan: Plan) -> Iterator[Need]:
             Feature.FLASH_ATTENTION,
             "execution.attn_implementation",
         ),
-        ((run.num_processes or 1) > 1, Feature.MULTI_PROCESS, "execution.num_processes"),
     )
     yield from (Need(feature=feature, field=field) for holds, feature, field in asked if holds)

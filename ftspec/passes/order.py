@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ftspec.diagnostics.model import Diagnostic
+from ftspec.passes.check_execution import check_execution
 from ftspec.passes.check_features import check_features
 from ftspec.passes.context import Context
 from ftspec.passes.fit_memory import fit_memory
@@ -68,5 +69,10 @@ PASSES: tuple[Step, ...] = (
         needs=("device", "memory_limit_bytes", "attn_implementation"),
         settles=("encode_batch_size",),
     ),
-    Step(check_features, needs=("backend", "device"), settles=()),  # sees what all others decided
+    Step(check_features, needs=("backend", "device"), settles=()),
+    Step(  # sees what all others decided
+        check_execution,
+        needs=("precision", "attn_implementation", "cached_loss", "gradient_accumulation_steps"),
+        settles=(),
+    ),
 )

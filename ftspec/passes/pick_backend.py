@@ -55,14 +55,13 @@ def _why_not(target: Target, plan: Plan, context: Context) -> str:
     """Empty if the target can run this kind on this machine."""
     if plan.kind not in target.kinds:
         return f"it does not train kind {plan.kind}"
-    known = {torch_device(device) for device in target.devices}
+    present = {"cpu", *(item.kind for item in context.hardware.accelerators)}
     wish = plan.execution.device
     if wish is not None:
-        return "" if wish in known else f"it does not run on {wish}"
-    present = {"cpu", *(torch_device(item.kind) for item in context.hardware.accelerators)}
-    if known & present:
+        return "" if wish in map(torch_device, target.devices) else f"it does not run on {wish}"
+    if present & set(target.devices):
         return ""
-    return f"it needs {' or '.join(sorted(known))}, this machine has {', '.join(sorted(present))}"
+    return f"it needs {' or '.join(target.devices)}, this machine has {', '.join(sorted(present))}"
 
 
 def _lacking(target: Target, plan: Plan) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic
-from ftspec.passes.context import Context, span_of, target_of, torch_device
+from ftspec.passes.context import Context, span_of, target_of, torch_device, usable_accelerators
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import Plan, Rewrite
 from ftspec.plan.reasons import Reason
@@ -15,10 +15,11 @@ FIELD = "execution.device"
 def pick_device(plan: Plan, context: Context) -> Iterator[Rewrite | Diagnostic]:
     """Settles `execution.device`. A target lists its devices best first; every machine has a CPU."""
     target, accelerators = target_of(plan, context), context.hardware.accelerators
-    present = {"cpu", *(torch_device(item.kind) for item in accelerators)}
+    usable = usable_accelerators(target, context)
+    kinds = {"cpu", *(item.kind for item in usable)}
     wish = plan.execution.device
     if wish is not None:
-        if wish not in present:
+        if wish not in map(torch_device, kinds):
             yield Diagnostic(
                 code=codes.DEVICE_MISSING,
                 detail=f"`{wish}` asked for; {context.hardware.name} has {context.hardware.summary()}",
@@ -27,16 +28,15 @@ def pick_device(plan: Plan, context: Context) -> Iterator[Rewrite | Diagnostic]:
             )
         return
     for item in accelerators:
-        if item.kind not in target.devices:
+        if item not in usable:
             yield Rewrite(
                 field=FIELD,
                 value=None,
                 reason=Reason.DEVICE_REJECTED,
                 facts=FrozenMap({"rejected": item.name, "why": f"{target.name} does not run on {item.kind}"}),
             )
-    best = next(device for device in target.devices if torch_device(device) in present)
-    chosen = torch_device(best)
-    names = tuple(item.name for item in accelerators if torch_device(item.kind) == chosen)
+    chosen = torch_device(next(device for device in target.devices if device in kinds))
+    names = tuple(item.name for item in usable if torch_device(item.kind) == chosen)
     if chosen == "cpu":
         yield Rewrite(
             field=FIELD,

@@ -4,7 +4,14 @@ from collections.abc import Iterator
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic
-from ftspec.passes.context import Context, kind_of_device, span_of, target_of, torch_device
+from ftspec.passes.context import (
+    Context,
+    kind_of_device,
+    span_of,
+    target_of,
+    torch_device,
+    usable_accelerators,
+)
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import Plan, Rewrite
 from ftspec.plan.reasons import Reason
@@ -27,11 +34,8 @@ def pick_processes(plan: Plan, context: Context) -> Iterator[Rewrite | Diagnosti
                 help="remove `resources.num_processes`, or write 1: the effective batch stays the same",
             )
         return
-    devices = [
-        item.name
-        for item in context.hardware.accelerators
-        if torch_device(item.kind) == plan.execution.device
-    ]
+    usable = usable_accelerators(target, context)
+    devices = [item.name for item in usable if torch_device(item.kind) == plan.execution.device]
     if len(devices) > 1:
         yield Rewrite(
             field=FIELD,

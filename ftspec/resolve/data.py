@@ -13,7 +13,14 @@ FEW_QUERIES = 100  # below it only gains above .06 can be told from noise
 LOW_DIVERSITY = 0.2  # distinct positives for each distinct query
 TRUNCATED_SHARE = 0.1  # of the texts of a column
 
-_FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+_FORMATS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+}
 _SPLIT_REASONS = {"group": Reason.SPLIT_BY_GROUP, "positive": Reason.SPLIT_BY_POSITIVE}
 
 
@@ -121,8 +128,11 @@ def _check_leakage(desk: Desk) -> None:
     if desk.spec.data.split.leakage != "fail" or not (facts.leaked_queries or facts.leaked_positives):
         return
     shared = [
-        f"{count} {what}"
-        for count, what in ((facts.leaked_queries, "queries"), (facts.leaked_positives, "positives"))
+        f"{count:,} {one if count == 1 else several}"
+        for count, one, several in (
+            (facts.leaked_queries, "query", "queries"),
+            (facts.leaked_positives, "positive", "positives"),
+        )
         if count
     ]
     examples = "; ".join(repr(example) for example in facts.leak_examples)
