@@ -65,7 +65,7 @@ def result_line(result: ApplyResult) -> str:
 def result_schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "https://ftspec.dev/schemas/result.schema.json",
+        "$id": "urn:ftspec:schema:result:1",
         **ResultDocument.model_json_schema(),
     }
 
@@ -74,16 +74,22 @@ def render_result(result: ApplyResult, *, spec_path: str, width: int, color: boo
     """Evidence, where the model is, and what to do next."""
     lines = [render_evidence(result.summary, result.gates, width=width, color=color).rstrip("\n"), ""]
     if result.verdict == UNCHANGED:
-        lines.append(f"Unchanged: everything is stored already, nothing ran. Evidence of run {result.run_id}.")
+        lines.append(
+            f"Unchanged: everything is stored already, nothing ran. Evidence of run {result.run_id}."
+        )
     else:
         lines.append(f"Run {result.run_id} took {seconds_text(result.seconds)}{_prediction(result)}.")
     model = _relative(result.model_path)
     if result.model_name is not None:
         lines.append(f"Registered as {result.model_name} {result.model_version}: {model}")
     else:
-        lines.append(f"Not registered, the base model stays in place. The trained model is kept for a look: {model}")
+        lines.append(
+            f"Not registered, the base model stays in place. The trained model is kept for a look: {model}"
+        )
     lines += ["", "Next"]
-    lines += [f"  {command:<{_COMMAND_WIDTH}}  {what}".rstrip() for command, what in _next_steps(result, spec_path)]
+    lines += [
+        f"  {command:<{_COMMAND_WIDTH}}  {what}".rstrip() for command, what in _next_steps(result, spec_path)
+    ]
     return "\n".join(lines)
 
 
