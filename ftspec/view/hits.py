@@ -1,11 +1,24 @@
 """The documents that were found for a query."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from ftspec.serve.query import Hit
 from ftspec.view.safe_text import safe
 from ftspec.view.table import cut
+
+
+class Hit(Protocol):
+    """A document that was found, as `serve.query.Hit` has it."""
+
+    @property
+    def rank(self) -> int: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def text(self) -> str: ...
+
 
 _LINES = 4  # of each document
 _INDENT = 4
