@@ -7,6 +7,7 @@ from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import DataPlan, Filters, Limit, SourcePlan, Split, Value
 from ftspec.plan.reasons import Reason
 from ftspec.resolve.desk import Desk
+from ftspec.resolve.evaluation import detectable_gain
 from ftspec.spec.data import BeirSource, CodeSource, Data, FileSource, Source
 
 FEW_QUERIES = 100  # below it only gains above .06 can be told from noise
@@ -171,7 +172,11 @@ def _note_quality(desk: Desk) -> None:
                 + (f" ({examples})" if examples else ""),
             )
     if facts.test_queries < FEW_QUERIES:
-        desk.note(codes.FEW_QUERIES, f"{facts.test_queries} held-out queries")
+        least = detectable_gain(facts.test_queries)
+        desk.note(
+            codes.FEW_QUERIES,
+            f"with {facts.test_queries} of them a gain below {least:.3f} cannot be told from noise",
+        )
     pairs = desk.spec.train.objective.type != "labelled_classes"
     if pairs and facts.distinct_positives < LOW_DIVERSITY * facts.distinct_queries:
         desk.note(

@@ -28,6 +28,7 @@ from ftspec.view.plan_sentences import (
 from ftspec.view.reasons import PROSE
 from ftspec.view.safe_text import safe
 
+THIS_MACHINE = "this-machine"  # as the detector names it
 _LABEL = 13
 _VALUE = 21
 _HOW = (
@@ -96,7 +97,9 @@ def _what(plan: Plan, width: int) -> Iterator[Line]:
 
 
 def _how(plan: Plan, width: int) -> Iterator[Line]:
-    yield from labelled("machine", plan.machine.summary, width=width, label_width=_LABEL)
+    machine = plan.machine
+    named = machine.summary if machine.name == THIS_MACHINE else f"{machine.name}: {machine.summary}"
+    yield from labelled("machine", named, width=width, label_width=_LABEL)
     for label, field in _HOW:
         name = field.rpartition(".")[2]
         value: Value = getattr(plan.execution, name)

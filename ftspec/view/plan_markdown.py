@@ -18,12 +18,21 @@ from ftspec.view.reasons import PROSE
 from ftspec.view.safe_text import safe
 
 MARKER = "<!-- ftspec-plan -->"  # finds the comment that is updated in place
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~@&$-])")
+_SPECIAL = re.compile(
+    r"(?P<mention>(?<!\w)[@#](?=\w))"  # GitHub turns these into links after Markdown is read
+    r"|[\\`*_{}\[\]<>|~&$]|(?<=:)//|^[#+=-]|\bwww(?=\.)"
+)
 
 
 def escape(text: str) -> str:
     """Text of a user that no Markdown reader takes for markup, a link, a mention or HTML."""
-    return _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", safe(text))
+
+    def replaced(found: re.Match[str]) -> str:
+        if found["mention"]:
+            return f"{found[0]}<!-- -->"
+        return "".join(f"&#{ord(character)};" for character in found[0])
+
+    return _SPECIAL.sub(replaced, safe(text))
 
 
 def plan_markdown(plan: Plan) -> str:
