@@ -24,7 +24,7 @@ ALLOWED = {
     "run": {"lower", "store", "data", "plan", "diagnostics"},
     "evaluate": {"store", "plan", "diagnostics"},
     "serve": {"evaluate", "store", "plan", "diagnostics"},
-    "view": {"evaluate", "run", "store", "models", "data", "hardware", "target", "plan", "estimate", "diagnostics"},
+    "view": {"serve", "evaluate", "run", "store", "models", "data", "hardware", "target", "plan", "estimate", "diagnostics"},
     "driver": {
         "spec", "source", "hardware", "target", "plan", "estimate", "store", "models", "data", "resolve",
         "passes", "lower", "run", "evaluate", "serve", "diagnostics",
