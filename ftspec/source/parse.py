@@ -179,13 +179,24 @@ def _check_features(event: Any, name: str, source: SourceText, found: Diagnostic
             found, source.span(at, at + width), "this is a tag", "write the plain value; quotes make it text"
         )
         return False
-    if name == "ScalarEvent" and any("\ud800" <= character <= "\udfff" for character in event.value):
+    if name == "ScalarEvent" and not _join_halves(event):
         found.add(
             NOT_YAML,
             "the escape stands for half a character",
             primary=source.span(start, end),
             help="write the character itself",
         )
+        return False
+    return True
+
+
+def _join_halves(event: Any) -> bool:
+    """JSON writes a character beyond U+FFFF as two escapes; False where one of them stands alone."""
+    if event.value.isascii() or not any("\ud800" <= character <= "\udfff" for character in event.value):
+        return True
+    try:
+        event.value = event.value.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
         return False
     return True
 

@@ -102,3 +102,17 @@ def _argument(annotation: Any, container: type, index: int) -> Any:
             if found is not None:
                 return found
     return None
+
+
+def sections_below(section: type[Section]) -> list[type[Section]]:
+    """`section` and every section that stands in it, each once."""
+    found = [section]
+    for above in found:
+        for field in above.model_fields.values():
+            for part in (
+                field.annotation,
+                _argument(field.annotation, list, 0),
+                _argument(field.annotation, dict, 1),
+            ):
+                found.extend(below for below in _sections(part) if below not in found)
+    return found

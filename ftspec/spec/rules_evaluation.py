@@ -82,7 +82,7 @@ def gates(parts: Parts, document: Document, found: Diagnostics) -> None:
                 GATE_WITHOUT_METRIC,
                 f"`{name}` is not among `evaluation.metrics`",
                 primary=document.span(path, key=True),
-                help=f"add it: `metrics: [{', '.join([*parts.evaluation.metrics, name])}]`",
+                help=f"add `{name}` to `evaluation.metrics`, or remove the gate",
             )
         if metric is not None:
             _metric_gate(gate, path, document, found)

@@ -2,19 +2,14 @@
 
 from ftspec.diagnostics.codes import BAD_VALUE, OBJECTIVE_IGNORES_ROLE, OBJECTIVE_LACKS_ROLE
 from ftspec.diagnostics.model import Diagnostics, Related
+from ftspec.plan.objectives import TRAITS, traits_of
 from ftspec.source.document import Document
 from ftspec.spec.data import BeirSource, CodeSource, FileSource, Roles, Source
 from ftspec.spec.parts import Parts
 from ftspec.spec.suggest import listed
 
-# role -> must it be there? What is in neither is not read. `group` and `id` are read by the split.
-READS: dict[str, dict[str, bool]] = {
-    "contrastive": {"positive": True, "negatives": False},
-    "triplet": {"positive": True, "negatives": True},
-    "scored_pairs": {"positive": True, "score": True},
-    "binary_pairs": {"positive": True, "label": True},
-    "labelled_classes": {"label": True},
-}
+Path = tuple[str | int, ...]
+
 _JUDGED = ("positive", "negatives", "label", "score")
 
 
@@ -41,43 +36,35 @@ def roles(parts: Parts, document: Document, found: Diagnostics) -> None:
             )
 
 
-def _against(
-    objective: str, source: Source, path: tuple[str | int, ...], document: Document, found: Diagnostics
-) -> None:
+def _against(objective: str, source: Source, path: Path, document: Document, found: Diagnostics) -> None:
     has = _roles_of(source)
     if has is None:
         return
-    reads = READS[objective]
+    traits = traits_of(objective)
     place = document.span(("train", "objective", "type"))
     assert place is not None
     related = (Related(span=place, message=f"the objective is `{objective}`"),)
-    lacks = [role for role, needed in reads.items() if needed and role not in has]
+    lacks = [role for role in traits.required if role not in has]
+    is_file = isinstance(source, FileSource)
     if lacks:
-        at = (*path, "roles") if isinstance(source, FileSource) else (*path, "type")
-        span = document.span(at, key=isinstance(source, FileSource))
-        help = (
-            f"add the role {listed(f'{role}: <column>' for role in lacks)}"
-            if isinstance(source, FileSource)
-            else ""
-        )
-        told = "no role" if isinstance(source, FileSource) else f"a `{source.type}` source has no"
+        whose = "these rows have none" if is_file else f"a `{source.type}` source has none"
+        help = f"add {listed((f'{role}: <column>' for role in lacks), 'and')} to the roles"
+        if not is_file:
+            fitting = [name for name, other in TRAITS.items() if set(other.required) <= set(has)]
+            help = f"choose {listed(fitting)}, or another source"
         found.add(
             OBJECTIVE_LACKS_ROLE,
-            f"`{objective}` reads {listed(lacks, 'and')}; {told} of that name"
-            if isinstance(source, FileSource)
-            else f"`{objective}` reads {listed(lacks, 'and')}, which {told[:-3]} does not have",
-            primary=span,
+            f"`{objective}` reads {listed(lacks, 'and')}, and {whose}",
+            primary=document.span((*path, "roles" if is_file else "type"), key=is_file),
             related=related,
-            help=help or f"choose an objective that reads {listed(has, 'and')}",
+            help=help,
         )
-    if not isinstance(source, FileSource):
-        return
-    for role in _JUDGED:
-        if role in has and role not in reads:
-            readers = [name for name, wanted in READS.items() if role in wanted]
+    for role in has if is_file else ():
+        if role not in traits.reads:
+            readers = [name for name, other in TRAITS.items() if role in other.reads]
             found.add(
                 OBJECTIVE_IGNORES_ROLE,
-                f"`{objective}` does not read a `{role}`",
+                f"`{objective}` does not read `{role}`",
                 primary=document.span((*path, "roles", role), key=True),
                 related=related,
                 help=f"remove the role, or choose {listed(readers)}",
@@ -88,14 +75,14 @@ def _roles_of(source: Source) -> tuple[str, ...] | None:
     """The judged roles that rows of the source have; None where the files must be read to tell."""
     match source:
         case FileSource():
-            return tuple(role for role in _JUDGED if getattr(source.roles, role) is not None)
+            return ("query", *(role for role in _JUDGED if getattr(source.roles, role) is not None))
         case CodeSource():
             return ("query", "positive")
         case BeirSource():
             return None
 
 
-def _distinct(wanted: Roles, path: tuple[str | int, ...], document: Document, found: Diagnostics) -> None:
+def _distinct(wanted: Roles, path: Path, document: Document, found: Diagnostics) -> None:
     """The texts of a row come from different columns."""
     columns: dict[str, str] = {wanted.query: "query"}
     for role in ("positive", "negatives", "score"):

@@ -104,7 +104,7 @@ def describe(value: Any) -> str:
     if isinstance(value, float):
         return f"the number `{value}`"
     if isinstance(value, str):
-        return f"the text `{shorten(value)}`"
+        return f"the text `{shorten(value)}`" if value else "empty text"
     return "a list" if isinstance(value, list) else "a mapping"
 
 
@@ -217,12 +217,9 @@ def _type_help(path: Path, expected: str, value: Any) -> str:
     if value is None:
         return "give a value, or remove the key"
     if expected.startswith("text") and isinstance(value, bool | int | float):
-        return f'quote it: `{path[-1]}: "{str(value).lower() if isinstance(value, bool) else value}"`'
-    if (
-        expected.startswith("a list")
-        and isinstance(value, str | int | float)
-        and not isinstance(path[-1], int)
-    ):
+        text = f'"{str(value).lower() if isinstance(value, bool) else value}"'
+        return f"quote it: `{text}`" if isinstance(path[-1], int) else f"quote it: `{path[-1]}: {text}`"
+    if "a list" in expected and isinstance(value, str | int | float) and not isinstance(path[-1], int):
         return f"write `{path[-1]}: [{shorten(str(value), 30)}]`"
     if expected == "`true` or `false`" and isinstance(value, str):
         words = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
