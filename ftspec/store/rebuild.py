@@ -13,7 +13,14 @@ from ftspec.store.ledger import Ledger
 from ftspec.store.project import Project
 from ftspec.store.records import insert_query_scores, insert_rows, insert_steps
 from ftspec.store.registry import list_models, model_row, verify_models
-from ftspec.store.run_record import RunRecord, all_records, artifact_row, evidence_files, record_rows
+from ftspec.store.run_record import (
+    RunRecord,
+    all_records,
+    artifact_row,
+    evidence_files,
+    plan_document,
+    record_rows,
+)
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -115,6 +122,9 @@ def _compare(db: "DuckDBPyConnection", project: Project, records: tuple[RunRecor
         if run_id not in in_ledger:
             found.add(codes.LEDGER_DIFFERS, f"run {run_id} is not in the ledger", help=_HELP)
             continue
+        plan = plan_document(project, record)
+        if plan is None or plan.get("digest") != record.plan_digest:
+            found.add(codes.ARTIFACT_DAMAGED, f"run {run_id}: {record.plan_path} is not the plan that ran")
         expected = (record.spec_hash, record.plan_digest, record.verdict, record.metrics)
         if in_ledger[run_id] != expected:
             found.add(

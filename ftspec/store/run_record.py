@@ -198,7 +198,7 @@ def record_rows(project: Project, record: RunRecord) -> Iterator[Row]:
         semantic_fingerprint=record.semantic_fingerprint,
         realisation_fingerprint=record.realisation_fingerprint,
         machine_digest=machine_digest,
-        document=_plan_document(project.root / record.plan_path),
+        document=plan_document(project, record),
     )
     model = record.model
     yield RunRow(
@@ -265,11 +265,12 @@ def _stage_artifacts(project: Project, record: RunRecord) -> Iterator[tuple[str,
             yield stage.name, artifact
 
 
-def _plan_document(path: Path) -> _Json | None:
+def plan_document(project: Project, record: RunRecord) -> _Json | None:
+    """The plan file of a run; None when it is gone or no longer JSON, which `rebuild.verify` reports."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads((project.root / record.plan_path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None  # the record holds what is needed; verify reports the file
+        return None
     return document if isinstance(document, dict) else None
 
 

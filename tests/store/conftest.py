@@ -58,6 +58,13 @@ def publish_evidence(project: Project, queries: int = 4) -> None:
     store.publish("evaluate", key_of(2), work / "evaluate", {"stage": "evaluate"})
 
 
+def write_plan(project: Project, record: RunRecord) -> Path:
+    path = project.root / record.plan_path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"digest": record.plan_digest}))
+    return path
+
+
 def make_record(run_id: str = "demo-aaaaaaaa", **changes: Any) -> RunRecord:
     values: dict[str, Any] = {
         "run_id": run_id,

@@ -1,4 +1,3 @@
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from ftspec.store.rebuild import REBUILT, backup, rebuild, verify
 from ftspec.store.records import past_estimates
 from ftspec.store.registry import register_model
 from ftspec.store.run_record import ModelRecord, RunRecord, all_records, finish_run, read_record, write_record
-from tests.store.conftest import make_record, publish_evidence
+from tests.store.conftest import make_record, publish_evidence, write_plan
 
 
 def dump(project: Project) -> dict[str, tuple[object, ...]]:
@@ -32,9 +31,7 @@ def finished(project: Project) -> RunRecord:
             name="demo", version=model.version, digest=model.digest, path=project.relative(model.path)
         )
     )
-    plan = project.root / record.plan_path
-    plan.parent.mkdir(parents=True)
-    plan.write_text(json.dumps({"digest": record.plan_digest}))
+    write_plan(project, record)
     return finish_run(project, record)
 
 
@@ -146,6 +143,14 @@ def test_verify_sees_a_missing_score_and_a_changed_value(project: Project) -> No
     details = [item.detail for item in verify(project)]
     assert any("query_scores has 6 rows instead of 8" in detail for detail in details)
     assert any("say different things" in detail for detail in details)
+
+
+@pytest.mark.parametrize("text", ["", '{"digest": "sha256:other"}'])
+def test_verify_sees_a_plan_that_was_changed(project: Project, text: str) -> None:
+    write_path = project.root / finished(project).plan_path
+    write_path.write_text(text)
+    (finding,) = verify(project)
+    assert "is not the plan that ran" in finding.detail
 
 
 def test_backup_is_a_ledger_of_its_own(project: Project, tmp_path: Path) -> None:
