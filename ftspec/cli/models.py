@@ -31,7 +31,7 @@ def _version_option(function: click.decorators.FC) -> click.decorators.FC:
     return click.option("--version", help="Such as v2; default: the current one.")(function)
 
 
-@models_command.command("list")
+@models_command.command("list", short_help="List versions; * marks those that queries load.")
 @format_option("human", "json")
 @project_option
 def list_command(format_: str, project_folder: Path | None) -> None:
@@ -48,7 +48,7 @@ def list_command(format_: str, project_folder: Path | None) -> None:
         click.echo("no model is registered yet; `ftspec apply SPEC` makes one", err=True)
 
 
-@models_command.command("show")
+@models_command.command("show", short_help="Show where a model lies and what made it.")
 @click.argument("name")
 @_version_option
 @format_option("human", "json")
@@ -66,7 +66,7 @@ def show_command(name: str, version: str | None, format_: str, project_folder: P
         click.echo(render_model(model, passport), nl=False)
 
 
-@models_command.command("delete")
+@models_command.command("delete", short_help="Delete a version, or a whole model.")
 @click.argument("name")
 @click.option("--version", help="Such as v2; default: all versions.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -98,7 +98,7 @@ def delete_command(name: str, version: str | None, yes: bool, project_folder: Pa
         )
 
 
-@models_command.command("export")
+@models_command.command("export", short_help="Copy a model into a folder of its own.")
 @click.argument("name")
 @click.argument("destination", type=click.Path(file_okay=False, path_type=Path))
 @_version_option
@@ -113,7 +113,7 @@ def export_command(name: str, destination: Path, version: str | None, project_fo
     click.echo(f"copied {model.name} {model.version} to {destination}")
 
 
-@models_command.command("pull")
+@models_command.command("pull", short_help="Fetch a base model from the hub.")
 @click.argument("id")
 @click.option("--revision", help="Branch, tag or commit; default: main.")
 @format_option("human", "json")

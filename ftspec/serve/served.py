@@ -76,7 +76,14 @@ def find_registered(project: Project, name: str, version: str | None) -> Registe
 def _registered(project: Project, model: RegisteredModel) -> Served:
     passport = read_passport(model.path)
     try:
-        reading = Reading(**{**passport["model"], "prompts": Prompts(**passport["model"]["prompts"])})
+        how = passport["model"]
+        reading = Reading(
+            max_seq_length=how["max_seq_length"],
+            prompts=Prompts(query=how["prompts"]["query"], document=how["prompts"]["document"]),
+            pooling=how["pooling"],
+            similarity=how["similarity"],
+            trust_remote_code=how["trust_remote_code"],
+        )
         split_key, encoded_key = passport["stages"]["split"], passport["stages"]["encode_tuned"]
     except (KeyError, TypeError) as error:
         raise _damaged(f"{model.name} {model.version}: {PASSPORT} lacks {error}") from error
