@@ -29,13 +29,13 @@ def judge(plan: Plan, context: Context, needs: Iterable[Need]) -> Iterator[Diagn
             yield Diagnostic(
                 code=codes.APPROXIMATED,
                 detail=f"{need.feature} on {target.name}: {found.why}",
-                primary=span_of(plan, need.field),
+                primary=span_of(context, need.field),
             )
             continue
         remedy = "remove it from the spec, or choose another backend"
         yield Diagnostic(
             code=codes.UNSUPPORTED_FEATURE,
             detail=f"`{need.field}` asks for {need.feature}; {target.name}: {found.why}",
-            primary=span_of(plan, need.field),
+            primary=span_of(context, need.field),
             help=remedy if found.support is Support.IMPOSSIBLE else f"not implemented yet: {remedy}",
         )

@@ -1,6 +1,7 @@
 """What passes look at beside the plan: the machine and the backends."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ftspec.diagnostics.model import Span
 from ftspec.estimate.time import Calibration
@@ -13,11 +14,13 @@ from ftspec.target.model import Target
 class Context:
     """`targets` in the order of the backend path: among equals the first one is taken.
 
+    `spans`: where the user wrote the leaves that were given, for diagnostics that point there.
     `calibration`: rates that earlier runs measured on this machine; None for a first run.
     """
 
     hardware: Hardware
     targets: tuple[Target, ...]
+    spans: Mapping[str, Span] = field(default_factory=dict)
     calibration: Calibration | None = None
 
 
@@ -49,14 +52,10 @@ def kind_of_device(plan: Plan, context: Context) -> str:
     return "cpu" if accelerator is None else accelerator.kind
 
 
-def is_given(plan: Plan, field: str) -> bool:
-    return plan.origins[field].kind is OriginKind.GIVEN
+def is_given(plan: Plan, path: str) -> bool:
+    return plan.origins[path].kind is OriginKind.GIVEN
 
 
-def span_of(plan: Plan, field: str) -> Span | None:
+def span_of(context: Context, path: str) -> Span | None:
     """Where the user wrote the value of a leaf; None where it was not written."""
-    origin = plan.origins.get(field)
-    if origin is None or not origin.place:
-        return None
-    path, line, column = origin.place.rsplit(":", 2)
-    return Span(path=path, line=int(line), column=int(column), end_line=int(line), end_column=int(column) + 1)
+    return context.spans.get(path)

@@ -154,6 +154,7 @@ def _does_not_fit(plan: Plan, context: Context, smallest: Candidate, needed: int
         code=codes.DOES_NOT_FIT,
         detail=f"needs {gib(needed)}, may use {gib(limit)}; "
         f"the leanest way that keeps the batch of {plan.train.global_batch_size} is {smallest.describe()}",
-        primary=span_of(plan, "execution.memory_limit_bytes") or span_of(plan, "train.global_batch_size"),
+        primary=span_of(context, "execution.memory_limit_bytes")
+        or span_of(context, "train.global_batch_size"),
         help="any one of these makes it fit: " + "; ".join(offers),
     )

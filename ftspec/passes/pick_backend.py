@@ -80,13 +80,13 @@ def _no_backend(plan: Plan, context: Context, rejected: dict[str, str]) -> Diagn
         return Diagnostic(
             code=codes.NO_BACKEND,
             detail=f"{plan.execution.backend!r} is not among the known backends: {known}",
-            primary=span_of(plan, FIELD),
+            primary=span_of(context, FIELD),
             help="`ftspec doctor` lists the backends; `backend: auto` takes one that can",
         )
     reasons = "; ".join(f"{name}: {why}" for name, why in rejected.items())
     return Diagnostic(
         code=codes.NO_BACKEND,
         detail=reasons or "no backend is known",
-        primary=span_of(plan, "execution.device") or span_of(plan, FIELD),
+        primary=span_of(context, "execution.device") or span_of(context, FIELD),
         help="`ftspec doctor` shows the devices of this machine and what each backend runs on",
     )

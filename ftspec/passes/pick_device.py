@@ -23,7 +23,7 @@ def pick_device(plan: Plan, context: Context) -> Iterator[Rewrite | Diagnostic]:
             yield Diagnostic(
                 code=codes.DEVICE_MISSING,
                 detail=f"`{wish}` asked for; {context.hardware.name} has {context.hardware.summary()}",
-                primary=span_of(plan, FIELD),
+                primary=span_of(context, FIELD),
                 help="`device: auto` takes the best one there is; `--hardware` plans for another machine",
             )
         return

@@ -38,7 +38,7 @@ def pick_encode_batch(plan: Plan, context: Context) -> Iterator[Rewrite | Diagno
         yield Diagnostic(
             code=codes.DOES_NOT_FIT,
             detail=f"encoding one text at a time needs {gib(needed)}, may use {gib(limit)}",
-            primary=span_of(plan, "execution.memory_limit_bytes"),
+            primary=span_of(context, "execution.memory_limit_bytes"),
             help="use a smaller base model, fewer test documents (`data.limit.test_documents`), or more memory",
         )
         return

@@ -29,7 +29,7 @@ def pick_precision(plan: Plan, context: Context) -> Iterator[Rewrite | Diagnosti
             yield Diagnostic(
                 code=codes.PRECISION_UNSUPPORTED,
                 detail=f"`{wish}` asked for; {missing}",
-                primary=span_of(plan, FIELD),
+                primary=span_of(context, FIELD),
                 help="`precision: auto` takes what this hardware is made for; fp32 runs everywhere",
             )
         return

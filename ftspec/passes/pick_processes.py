@@ -30,7 +30,7 @@ def pick_processes(plan: Plan, context: Context) -> Iterator[Rewrite | Diagnosti
             yield Diagnostic(
                 code=codes.UNSUPPORTED_FEATURE,
                 detail=f"{wish} processes asked for; {target.name}: {why}",
-                primary=span_of(plan, FIELD),
+                primary=span_of(context, FIELD),
                 help="remove `resources.num_processes`, or write 1: the effective batch stays the same",
             )
         return

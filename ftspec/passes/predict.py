@@ -23,7 +23,7 @@ class Candidate:
         if self.cached_loss:
             parts.append(f"in mini-batches of {self.mini_batch_size} with a cached loss")
         if self.gradient_checkpointing:
-            parts.append("with gradient checkpointing")
+            parts.append("and gradient checkpointing" if self.cached_loss else "with gradient checkpointing")
         return " ".join(parts)
 
 

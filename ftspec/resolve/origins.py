@@ -1,9 +1,11 @@
 """Where each leaf of a plan came from: the user's file, a default of the schema, or a decision."""
 
+from ftspec.diagnostics.model import Span
 from ftspec.plan.fields import leaves
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import Origin, OriginKind, Plan
 from ftspec.resolve.desk import Desk, SpecPath
+from ftspec.source.document import Document
 
 # Leaves whose key in the spec has another name or place. All others stand at their own path.
 SPEC_PATHS: dict[str, SpecPath] = {
@@ -40,3 +42,13 @@ def origins_of(plan: Plan, desk: Desk) -> FrozenMap[Origin]:
         else:
             origins[field] = Origin(kind=OriginKind.DEFAULT)
     return FrozenMap(origins)
+
+
+def given_spans(plan: Plan, document: Document) -> dict[str, Span]:
+    """Places of the leaves that the user gave, for `passes.context.Context.spans`."""
+    spans = {}
+    for field, origin in plan.origins.items():
+        span = document.span(spec_path(field)) if origin.kind is OriginKind.GIVEN else None
+        if span is not None:
+            spans[field] = span
+    return spans

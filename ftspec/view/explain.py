@@ -46,10 +46,9 @@ def matching_fields(plan: Plan, field: str) -> list[str]:
     if below:
         return below
     same_end = [name for name in names if name.rpartition(".")[2] == field.rpartition(".")[2]]
-    near = same_end or get_close_matches(field, names, n=4, cutoff=0.5)
-    if not near:
-        ends = {name.rpartition(".")[2]: name for name in names}
-        near = [ends[end] for end in get_close_matches(field.rpartition(".")[2], ends, n=4, cutoff=0.6)]
+    ends = {name.rpartition(".")[2]: name for name in names}
+    like_end = get_close_matches(field.rpartition(".")[2], ends, n=4, cutoff=0.75)
+    near = same_end or [ends[end] for end in like_end] or get_close_matches(field, names, n=4, cutoff=0.6)
     hint = f"did you mean {', '.join(near[:4])}?" if near else "`ftspec explain PLAN` lists all fields"
     raise UnknownField(f"the plan has no field {safe(field)!r}; {hint}")
 

@@ -34,6 +34,7 @@ _VALUE = 21
 _HOW = (
     ("backend", "execution.backend"),
     ("device", "execution.device"),
+    ("processes", "execution.num_processes"),
     ("precision", "execution.precision"),
     ("batch", "execution.per_device_train_batch_size"),
     ("threads", "execution.num_threads"),
@@ -102,10 +103,16 @@ def _how(plan: Plan, width: int) -> Iterator[Line]:
     yield from labelled("machine", named, width=width, label_width=_LABEL)
     for label, field in _HOW:
         name = field.rpartition(".")[2]
+        if label == "processes" and not _leaves_devices_idle(plan):
+            continue
         value: Value = getattr(plan.execution, name)
         text = _batch(plan) if label == "batch" else value_text(value, field=name)
         reason = why(plan, field)
         yield from columns([(label, QUIET), (text, ""), (reason, QUIET)], (_LABEL, _VALUE), width=width)
+
+
+def _leaves_devices_idle(plan: Plan) -> bool:
+    return any(item.reason is Reason.ONE_PROCESS_PER_RUN for item in plan.decisions)
 
 
 def _batch(plan: Plan) -> str:
@@ -126,6 +133,8 @@ def why(plan: Plan, field: str) -> str:
     last = chosen[-1]
     if last.reason is Reason.MEMORY_OF_MACHINE:
         reserve = last.facts.get("reserve_bytes")
+        if not reserve:
+            return "what the device lets a process use"
         return f"{PROSE[last.reason]} of {value_text(reserve, field='reserve_bytes')}"
     return PROSE[last.reason]
 

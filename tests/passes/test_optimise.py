@@ -18,8 +18,20 @@ from ftspec.plan.fields import leaves
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import Decision, OriginKind, Plan, Rewrite
 from ftspec.plan.reasons import Reason
+from ftspec.resolve.origins import given_spans
 from ftspec.target.model import Feature, Support, Target
-from tests.resolve.make import GIB, cpu, data_facts, gpu, hardware, lengths, resolved, spec_tree, target
+from tests.resolve.make import (
+    GIB,
+    cpu,
+    data_facts,
+    gpu,
+    hardware,
+    lengths,
+    read_spec,
+    resolved,
+    spec_tree,
+    target,
+)
 
 
 def compiled(
@@ -30,7 +42,9 @@ def compiled(
     **facts: Any,
 ) -> tuple[Plan | None, Diagnostics]:
     first = resolved(folder, tree or spec_tree(), machine=machine, **facts)
-    return optimise(first, Context(hardware=machine, targets=targets or (target(),)))
+    _, document = read_spec(folder, tree or spec_tree())
+    spans = given_spans(first, document)
+    return optimise(first, Context(hardware=machine, targets=targets or (target(),), spans=spans))
 
 
 def plan_of(folder: Path, machine: Hardware, *targets: Target, **more: Any) -> Plan:
@@ -169,7 +183,7 @@ def test_wishes_that_cannot_be_met(tmp_path: Path) -> None:
     slow = hardware(cpu=cpu(flags=()))
     found = refused(tmp_path, slow, tree=wish(precision="bf16", num_processes=4))
     assert set(found) == {"FTS404", "FTS402"}
-    assert found["FTS404"].primary is not None
+    assert "bf16" in found["FTS404"].primary.excerpt
     assert set(refused(tmp_path, slow, tree=wish(device="cuda"))) == {"FTS405"}
     assert set(refused(tmp_path, slow, tree=wish(backend="nothing"))) == {"FTS401"}
     plan = plan_of(tmp_path, hardware(gpu()), tree=wish(device="cpu", precision="fp32", num_processes=1))

@@ -174,3 +174,10 @@ def test_amounts() -> None:
         "2 queries",
         "1,024 rows",
     ]
+
+
+def test_idle_devices_are_shown(tmp_path: Path) -> None:
+    text = render_plan(plan_of(tmp_path, hardware(*[gpu()] * 8)), width=100)
+    assert "processes    1 " in text
+    assert "8 × NVIDIA L4" in text
+    assert "processes" not in render_plan(plan_of(tmp_path, hardware(gpu())), width=100)
