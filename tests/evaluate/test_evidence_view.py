@@ -10,7 +10,7 @@ from ftspec.evaluate.evidence import Summary
 from ftspec.evaluate.gates import Verdict, judge
 from ftspec.plan.model import Gate
 from ftspec.view.evidence import evidence_document, evidence_markdown, render_evidence
-from ftspec.view.table import display_width
+from ftspec.view.safe_text import cell_width
 from tests.example_evidence import WIDTH, example_plan, write_encoding, write_split
 
 
@@ -34,7 +34,7 @@ def result(folder: Path, *, base: float = 2.5, tuned: float = 1.0) -> tuple[Summ
 @pytest.mark.parametrize("width", [60, 80, 100, 120])
 def test_lines_fit(tmp_path: Path, width: int) -> None:
     text = render_evidence(*result(tmp_path), width)
-    assert all(display_width(line) <= width for line in text.splitlines())
+    assert all(cell_width(line) <= width for line in text.splitlines())
     assert "…" not in text.split("improved most")[0]
     assert "\x1b" not in text
 
@@ -80,7 +80,7 @@ def test_values_cannot_steer_the_terminal(tmp_path: Path) -> None:
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert "[red]x[/]" in text
-    assert all(display_width(line) <= 80 for line in text.splitlines())
+    assert all(cell_width(line) <= 80 for line in text.splitlines())
     markdown = evidence_markdown(summary, verdict)
     assert "\nsecond" not in markdown
 

@@ -5,7 +5,7 @@ import sys
 
 from ftspec.serve.query import Hit
 from ftspec.view.hits import hits_document, render_hits
-from ftspec.view.table import display_width
+from ftspec.view.safe_text import cell_width
 
 HEAVY = (
     "torch",
@@ -26,7 +26,7 @@ def test_hits_fit_and_cannot_steer_the_terminal() -> None:
     assert lines[0].startswith(" 1  0.512  a b\\x1bxxx")
     assert lines[-1] == "    … 2 more lines"
     assert "\x1b" not in rendered
-    assert all(display_width(line) <= 60 for line in lines)
+    assert all(cell_width(line) <= 60 for line in lines)
     assert len(lines) == 6
 
 
