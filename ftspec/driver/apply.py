@@ -14,7 +14,7 @@ from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, Diagnostics, FtspecError
 from ftspec.driver.facts import request_of_plan
 from ftspec.driver.lookup import stored_stages
-from ftspec.driver.register import assemble_model, register
+from ftspec.driver.register import assemble_model, register, registered_model
 from ftspec.evaluate.outcome import ApplyResult, means, read_result
 from ftspec.plan.codec import (
     HASH_VERSION,
@@ -256,10 +256,9 @@ def _evidence_stages(run: _Run) -> ApplyResult:
     versions = _versions(run)
     model_folder = run.folder / "model"
     assemble_model(model_folder, run.output("train"), run.plan, evidence, verdict, versions)
-    model: ModelRecord | None = None
     if run.runs("register"):
         with _timed(run, "register") as out:
-            registered = register(
+            register(
                 run.project,
                 run.plan,
                 model_folder,
@@ -270,18 +269,25 @@ def _evidence_stages(run: _Run) -> ApplyResult:
                 metrics=metrics,
                 out=out,
             )
-        if registered is not None:
-            model = ModelRecord(
-                name=registered.name,
-                version=registered.version,
-                digest=registered.digest,
-                path=run.project.relative(registered.path),
-            )
+    model = _registered(run)
     finish_run(run.project, _record(run, verdict.verdict.value, metrics, versions, model))
     shutil.rmtree(run.folder / "scratch", ignore_errors=True)
     result = read_result(run.project, with_stages(run.plan, stored_stages(run.project)), run.plan_digest)
     assert result is not None, "the run that was just recorded cannot be read"
     return result.as_new(resumed_from_step=_resumed_from(run))
+
+
+def _registered(run: _Run) -> ModelRecord | None:
+    """Read from the artefact, which an attempt that was killed later may have left."""
+    model = registered_model(run.project, run.output("register"))
+    if model is None:
+        return None
+    return ModelRecord(
+        name=model.name,
+        version=model.version,
+        digest=model.digest,
+        path=run.project.relative(model.path),
+    )
 
 
 def _record(
@@ -327,7 +333,7 @@ def _record(
             predicted_peak_memory_bytes=plan.estimates.peak_memory_bytes,
             measured_peak_memory_bytes=run.peak_memory_bytes,
             predicted_wall_seconds=plan.estimates.wall_seconds,
-            measured_wall_seconds=sum(run.seconds.values()),
+            measured_wall_seconds=_wall_seconds(run),
             predicted_stage_seconds=dict(plan.estimates.stage_seconds),
             measured_stage_seconds=dict(run.seconds),
         ),
@@ -336,6 +342,12 @@ def _record(
         versions=dict(versions),
         model=model,
     )
+
+
+def _wall_seconds(run: _Run) -> float | None:
+    """Of the whole plan; None where a part was reused or an earlier attempt did a part of it."""
+    fresh = all(stage.name in run.seconds for stage in run.plan.stages)
+    return sum(run.seconds.values()) if fresh and _resumed_from(run) is None else None
 
 
 def _versions(run: _Run) -> dict[str, str]:

@@ -25,6 +25,6 @@ def _is_registered(project: Project, artifacts: Artifacts, stage: str, key: str)
     """The artefact of `register` is a note; the model that it speaks of may have been deleted."""
     if stage != "register":
         return True
-    from ftspec.driver.register import registered_folder
+    from ftspec.driver.register import still_holds
 
-    return registered_folder(project, artifacts.path(stage, key)) is not None
+    return still_holds(project, artifacts.path(stage, key))

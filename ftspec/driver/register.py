@@ -73,14 +73,23 @@ def register(
     return registered
 
 
-def registered_folder(project: Project, note_folder: Path) -> Path | None:
-    """Where the model of a register artefact lies; its own folder when nothing was to be registered.
-    None when the registered version was deleted."""
-    note = json.loads((note_folder / NOTE).read_text(encoding="utf-8"))
+def registered_model(project: Project, note_folder: Path) -> RegisteredModel | None:
+    """The version that a register artefact speaks of; None when nothing was to be registered, or when
+    it was deleted since."""
+    note = _read_note(note_folder)
     if note["version"] is None:
-        return note_folder
-    model, _ = find_model_version(project, note["name"], note["version"])
-    return None if model is None else model.path
+        return None
+    return find_model_version(project, note["name"], note["version"])[0]
+
+
+def still_holds(project: Project, note_folder: Path) -> bool:
+    """False when the artefact speaks of a version that was deleted since."""
+    return _read_note(note_folder)["version"] is None or registered_model(project, note_folder) is not None
+
+
+def _read_note(folder: Path) -> dict[str, Any]:
+    note: dict[str, Any] = json.loads((folder / NOTE).read_text(encoding="utf-8"))
+    return note
 
 
 def _export(folder: Path, target: Path) -> None:

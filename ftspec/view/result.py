@@ -87,13 +87,13 @@ def render_result(result: ApplyResult, *, spec_path: str, width: int, color: boo
             f"Not registered, the base model stays in place. The trained model is kept for a look: {model}"
         )
     lines += ["", "Next"]
-    lines += [
-        f"  {command:<{_COMMAND_WIDTH}}  {what}".rstrip() for command, what in _next_steps(result, spec_path)
-    ]
+    steps = _next_steps(result, spec_path)
+    widest = max(len(command) for command, _ in steps)
+    if widest + max(len(what) for _, what in steps) + 4 <= width:
+        lines += [f"  {command:<{widest}}  {what}" for command, what in steps]
+    else:
+        lines += [line for command, what in steps for line in (f"  {command}", f"      {what}")]
     return "\n".join(lines)
-
-
-_COMMAND_WIDTH = 46
 
 
 def _prediction(result: ApplyResult) -> str:
