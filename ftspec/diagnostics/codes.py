@@ -58,11 +58,14 @@ NOT_A_MAPPING = _code(
 BAD_OVERLAY = _code(
     "FTS105", "error", "`extends` cannot be followed",
     "`extends` names one file or a list of files, relative to the spec, without cycles. Mappings are\n"
-    "merged key by key, lists and scalars are replaced, and `null` removes an inherited value.",
+    "merged key by key, lists and scalars are replaced, and `null` removes an inherited value.\n"
+    "Relative paths of data, models and exports, also inherited ones, start at the folder of the spec\n"
+    "that is given to the command.",
 )
 BAD_OVERRIDE = _code(
     "FTS106", "error", "`--set` is not of the form path=value",
-    "Write `--set train.learning_rate=2e-5`. The value is read as YAML.",
+    "Write `--set train.learning_rate=2e-5`. The value is read as YAML and replaces what stands there;\n"
+    "`null` removes it. A list item is named by its index, from 0: `data.train.0.path=rows.jsonl`.",
 )
 UNSUPPORTED_YAML = _code(
     "FTS107", "error", "this YAML feature is not used in specs",

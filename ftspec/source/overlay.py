@@ -18,7 +18,7 @@ from ftspec.source.node import Node
 from ftspec.source.parse import parse_yaml
 from ftspec.source.text import SourceText
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 400_000
 
 
 @dataclass(slots=True)

@@ -79,18 +79,20 @@ def _build(source: SourceText, found: Diagnostics) -> Node | None:
             if name == "ScalarEvent":
                 _take_key(event, known, parent, source, found)
             else:
+                is_first, parent.node.known = parent.node.known, False
                 parent.key, parent.skip = "", True
-                parent.node.known = False
                 if name != "AliasEvent":
-                    _refuse(
-                        found,
-                        source.span(start, end),
-                        "a mapping or list is used as a key",
-                        "`{{ … }}` and text that starts with `{` or `[` needs quotes",
-                    )
+                    if is_first:
+                        _refuse(
+                            found,
+                            source.span(start, end),
+                            "a mapping or list is used as a key",
+                            "`{{ … }}` and text that starts with `{` or `[` needs quotes",
+                        )
                     if not event.flow_style or len(stack) >= MAX_DEPTH:
                         return None
                     stack.append(_Frame(_container(name, source, start, end, event)))
+                    stack[-1].node.known = False
             continue
         node = _node(event, name, source, start, end)
         node.known = known and name != "AliasEvent"

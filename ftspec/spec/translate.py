@@ -14,6 +14,8 @@ from ftspec.spec.suggest import listed, nearest, shorten
 
 Path = tuple[str | int, ...]
 
+MOST_HELPED = 100  # a search for the key that was meant takes a while; a file with more faults is no spec
+
 _EXPECTED = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -46,7 +48,7 @@ def translate(errors: list[ErrorDetails], tree: dict[str, Any], document: Docume
         if fault.branch is not None:
             branches.setdefault(fault.branch, []).append(fault)
         else:
-            found.append(_diagnose(fault, tree, document))
+            found.append(_diagnose(fault, tree, document, helpful=len(found) < MOST_HELPED))
     found.extend(_one_of(group, tree, document) for group in branches.values())
     return found
 
@@ -108,13 +110,13 @@ def describe(value: Any) -> str:
     return "a list" if isinstance(value, list) else "a mapping"
 
 
-def _diagnose(fault: _Fault, tree: dict[str, Any], document: Document) -> Diagnostic:
+def _diagnose(fault: _Fault, tree: dict[str, Any], document: Document, *, helpful: bool = True) -> Diagnostic:
     kind = fault.error["type"]
     path = fault.path
     if kind == "missing":
         return _missing(path, tree, document)
     if kind == "extra_forbidden":
-        return _unknown_key(path, tree, document)
+        return _unknown_key(path, tree, document, helpful=helpful)
     if kind in ("union_tag_not_found", "union_tag_invalid"):
         return _bad_tag(path, tree, document)
     if kind in _EXPECTED:
@@ -140,7 +142,7 @@ def _missing(path: Path, tree: dict[str, Any], document: Document) -> Diagnostic
     return _at(document, MISSING_KEY, path[:-1], f"`{dotted(path)}` is missing", help, key=True)
 
 
-def _unknown_key(path: Path, tree: dict[str, Any], document: Document) -> Diagnostic:
+def _unknown_key(path: Path, tree: dict[str, Any], document: Document, *, helpful: bool) -> Diagnostic:
     name = str(path[-1])
     where = path[:-1]
     section = section_at(where, tree)
@@ -154,6 +156,8 @@ def _unknown_key(path: Path, tree: dict[str, Any], document: Document) -> Diagno
         if owners:
             detail = f"`{shown}` is not a key of `{dotted(where)}` of type `{chosen}`"
             return _at(document, UNKNOWN_KEY, path, detail, f"it belongs to type {listed(owners)}", key=True)
+    if not helpful:
+        return _at(document, UNKNOWN_KEY, path, detail, "", key=True)
     return _at(
         document,
         UNKNOWN_KEY,
