@@ -1,7 +1,7 @@
 """From the text of a spec to a plan: the front half of the compiler, in one call."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ftspec.diagnostics.model import Diagnostics
@@ -65,6 +65,7 @@ def plan_for(
     from ftspec.passes.context import Context
     from ftspec.passes.driver import optimise
     from ftspec.resolve.first_plan import first_plan
+    from ftspec.resolve.origins import given_spans
 
     first, found = first_plan(
         spec,
@@ -73,12 +74,13 @@ def plan_for(
         world.data,
         world.hardware,
         spec_path=str(path),
+        overrides=tuple(overrides),
         baseline_facts=world.baseline,
     )
     if first is None or found.has_errors:
         return None, found
-    first = replace(first, overrides=tuple(overrides))
-    plan, here = optimise(first, Context(hardware=world.hardware, targets=world.targets))
+    context = Context(hardware=world.hardware, targets=world.targets, spans=given_spans(first, document))
+    plan, here = optimise(first, context)
     found.extend(here)
     if plan is None or found.has_errors:
         return None, found

@@ -2,9 +2,7 @@
 
 from ftspec.plan.fields import leaves
 from ftspec.plan.model import Plan
-
-# Objectives whose loss compares rows of one batch: smaller batches are another objective.
-IN_BATCH_OBJECTIVES = frozenset({"contrastive", "labelled_classes"})
+from ftspec.plan.objectives import traits_of
 
 
 def check_invariants(plan: Plan) -> None:
@@ -30,7 +28,7 @@ def _effective_batch_is_kept(plan: Plan) -> None:
     assert effective == plan.train.global_batch_size, (
         f"effective batch {effective}, spec asks for {plan.train.global_batch_size}"
     )
-    if plan.train.objective.type in IN_BATCH_OBJECTIVES:
+    if traits_of(plan.train.objective.type).in_batch:
         assert run.gradient_accumulation_steps == 1, "accumulation would lose in-batch negatives"
 
 

@@ -20,11 +20,21 @@ def write_lines(path: Path, rows: Iterable[dict[str, object]]) -> None:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
+def _partner(pairs: list[dict[str, str]], place: int, *, same_class: bool) -> dict[str, str] | None:
+    """Another pair of the same block of four, of the same class or of another one."""
+    start = place - place % 4
+    block = [pairs[i] for i in range(start, min(start + 4, len(pairs))) if i != place]
+    return next((each for each in block if (each["class"] == pairs[place]["class"]) == same_class), None)
+
+
 def main() -> None:
-    statuses = [status for status in HTTPStatus if status.description]
-    pairs = [
+    # Far neighbours side by side, so that each block of four holds several classes.
+    described = [status for status in HTTPStatus if status.description]
+    half = len(described) // 2
+    statuses = [status for pair in zip(described[:half], described[half:], strict=True) for status in pair]
+    pairs: list[dict[str, str]] = [
         {
-            "question": status.description,
+            "question": str(status.description),
             "answer": f"{status.value} {status.phrase}",
             "class": CLASSES[status.value // 100],
         }
@@ -32,15 +42,16 @@ def main() -> None:
     ]
     write_lines(FOLDER / "http-pairs.jsonl", pairs)
 
-    # The next status of another class is an honest negative; of the same class, half a match.
-    others = [next(o for o in pairs[i + 1 :] + pairs if o["class"] != p["class"]) for i, p in enumerate(pairs)]
-    siblings = [
-        next((o for o in pairs[i + 1 :] + pairs if o["class"] == p["class"] and o is not p), None)
-        for i, p in enumerate(pairs)
-    ]
+    # Partners come from the same block of four, so that splits can keep rows apart that share an answer.
+    others = [_partner(pairs, place, same_class=False) for place in range(len(pairs))]
+    siblings = [_partner(pairs, place, same_class=True) for place in range(len(pairs))]
     write_lines(
         FOLDER / "http-triplets.jsonl",
-        ({**p, "wrong": other["answer"]} for p, other in zip(pairs, others, strict=True)),
+        (
+            {**p, "wrong": other["answer"]}
+            for p, other in zip(pairs, others, strict=True)
+            if other is not None
+        ),
     )
     scored = [{"question": p["question"], "answer": p["answer"], "score": 1.0} for p in pairs]
     scored += [
@@ -51,6 +62,7 @@ def main() -> None:
     scored += [
         {"question": p["question"], "answer": other["answer"], "score": 0.0}
         for p, other in zip(pairs, others, strict=True)
+        if other is not None
     ]
     write_lines(FOLDER / "http-scored.jsonl", scored)
     write_lines(
@@ -74,7 +86,10 @@ def main() -> None:
         beir / "queries.jsonl",
         ({"_id": f"q{s.value}", "text": s.description, "group": CLASSES[s.value // 100]} for s in statuses),
     )
-    for name, side in (("train", [s for s in statuses if s.value % 3]), ("test", [s for s in statuses if s.value % 3 == 0])):
+    for name, side in (
+        ("train", [s for s in statuses if s.value % 3]),
+        ("test", [s for s in statuses if s.value % 3 == 0]),
+    ):
         lines = ["query-id\tcorpus-id\tscore", *(f"q{s.value}\t{s.value}\t1" for s in side)]
         (beir / "qrels" / f"{name}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
