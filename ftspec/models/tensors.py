@@ -29,8 +29,8 @@ _POOLER = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "xlm-roberta
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameters:
-    """Counts of the transformer as it is loaded. `embedding`: two-dimensional tensors below a name part
-    with "embed" in it, which are the tables and not their layer norm."""
+    """Counts of the transformer as it is loaded. `embedding`: tensors outside of layers below a name part
+    with "embed" in it, the tables and their layer norm: what `freeze.embeddings` freezes."""
 
     total: int
     embedding: int
@@ -63,11 +63,12 @@ def count_parameters(tensors: tuple[Tensor, ...], transformer: Transformer, plac
         layer = _LAYER.search(tensor.name)
         if layer:
             layers[int(layer[1])] += tensor.count
+        in_embeddings = layer is None and "embed" in owner
+        if in_embeddings:
+            embedding += tensor.count
         if len(tensor.shape) != 2:
             continue
-        if layer is None and "embed" in owner:
-            embedding += tensor.count
-        elif leaf == "weight" and not _LOOKUP_TABLE.search(owner):
+        if not in_embeddings and leaf == "weight" and not _LOOKUP_TABLE.search(owner):
             widths[owner.rpartition(".")[2]] += sum(tensor.shape)
     if not loaded or not dtypes:
         raise UnreadableModelError(f"{place} holds no weights of a transformer")

@@ -44,7 +44,18 @@ PASSES: tuple[Step, ...] = (
     Step(pick_attention, needs=("backend", "device"), settles=("attn_implementation",)),
     Step(pick_threads, needs=("device",), settles=("num_threads",)),
     Step(set_memory_limit, needs=("device",), settles=("memory_limit_bytes",)),
-    Step(set_environment, needs=("device", "num_threads"), settles=("environment",)),
+    Step(
+        set_environment,  # what glibc keeps matters only near the limit
+        needs=(
+            "device",
+            "num_processes",
+            "precision",
+            "attn_implementation",
+            "num_threads",
+            "memory_limit_bytes",
+        ),
+        settles=("environment",),
+    ),
     Step(
         fit_memory,  # activations depend on device, precision and attention kernel
         needs=(

@@ -36,7 +36,7 @@ def test_plain_transformer_gets_mean_pooling(tmp_path: Path) -> None:
     layer = 4 * (16 * 16 + 16) + 2 * 16 * 32
     assert (facts.pooling, facts.normalizes, facts.embedding_dimension) == ("mean", False, 16)
     assert (facts.max_positions, facts.max_seq_length) == (512, 512)
-    assert facts.embedding_parameters == (50 + 512) * 16
+    assert facts.embedding_parameters == (50 + 512) * 16 + 2 * 16
     assert facts.layer_parameters == layer
     assert facts.total_parameters == (50 + 512) * 16 + 2 * 16 + 2 * layer + 16 * 16 + 16
     assert facts.linear_modules == ("dense", "key", "query", "value")

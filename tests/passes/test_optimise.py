@@ -76,7 +76,7 @@ def test_a_cpu_plan_is_complete_and_explained(tmp_path: Path) -> None:
     assert run.num_threads == 2
     assert run.environment is not None
     assert run.environment["OMP_NUM_THREADS"] == "2"
-    assert "MALLOC_TRIM_THRESHOLD_" in run.environment
+    assert "MALLOC_TRIM_THRESHOLD_" not in run.environment  # it fits, and returning memory costs time
     for field, _ in leaves(plan):
         if field.startswith("execution."):
             assert plan.origins[field].kind is OriginKind.DECIDED
@@ -140,7 +140,16 @@ def test_device_and_precision(
     plan = plan_of(tmp_path, machine)
     assert (plan.execution.device, plan.execution.precision) == (device, precision)
     assert chosen(plan, "execution.precision").reason is reason
-    assert ("MALLOC_TRIM_THRESHOLD_" in (plan.execution.environment or {})) == (device == "cpu")
+
+
+@pytest.mark.parametrize(("memory_gib", "returned"), [(24, False), (1.6, True)])
+def test_memory_is_returned_early_only_where_it_is_short(
+    tmp_path: Path, memory_gib: float, returned: bool
+) -> None:
+    plan = plan_of(tmp_path, hardware(memory_gib=memory_gib))
+    assert ("MALLOC_TRIM_THRESHOLD_" in (plan.execution.environment or {})) is returned
+    reason = Reason.MALLOC_RETURNS_MEMORY if returned else Reason.CHILD_ENVIRONMENT
+    assert chosen(plan, "execution.environment").reason is reason
 
 
 def test_the_largest_of_several_gpus_is_used_by_one_process(tmp_path: Path) -> None:
