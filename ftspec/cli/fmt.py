@@ -27,9 +27,8 @@ def fmt_command(specs: tuple[Path, ...], check: bool) -> None:
     found = Diagnostics()
     changed = 0
     for path in specs:
-        # Overlays are formatted one file at a time, so a fault in another file is not of interest here.
         document, here = load_document(path)
-        if document is None:
+        if document is None or document.damaged:
             found.extend(here)
             continue
         text = path.read_text(encoding="utf-8")
@@ -38,10 +37,12 @@ def fmt_command(specs: tuple[Path, ...], check: bool) -> None:
             continue
         changed += 1
         if check:
-            start = Span(
-                path=str(path), line=1, column=1, end_line=1, end_column=1, excerpt=text.split("\n", 1)[0]
+            found.add(
+                codes.NOT_FORMATTED,
+                "the first line that would change",
+                primary=_first_change(path, text, formatted),
+                help=f"ftspec fmt {path}",
             )
-            found.add(codes.NOT_FORMATTED, str(path), primary=start, help=f"ftspec fmt {path}")
         else:
             write_atomically(path, formatted)
             click.echo(f"formatted {path}")
@@ -50,3 +51,18 @@ def fmt_command(specs: tuple[Path, ...], check: bool) -> None:
     report(found)
     if not changed:
         click.echo(f"{len(specs)} file{'s' if len(specs) != 1 else ''} already formatted")
+
+
+def _first_change(path: Path, text: str, formatted: str) -> Span:
+    before, after = text.split("\n"), formatted.split("\n")
+    same = (old == new for old, new in zip(before, after, strict=False))
+    line = next((number for number, equal in enumerate(same) if not equal), min(len(before), len(after)) - 1)
+    excerpt = before[line]
+    return Span(
+        path=str(path),
+        line=line + 1,
+        column=1,
+        end_line=line + 1,
+        end_column=max(len(excerpt), 1) + 1,
+        excerpt=excerpt,
+    )

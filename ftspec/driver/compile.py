@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftspec.diagnostics.model import Diagnostics
+from ftspec.driver.calibrate import calibrations
 from ftspec.driver.facts import World, gather
 from ftspec.driver.lookup import stored_stages
 from ftspec.plan.invariants import check_complete
@@ -50,7 +51,7 @@ def compile_spec(
     found.extend(here)
     if world is None:
         return None, found
-    plan, here = plan_for(spec, document, world, path=path, overrides=overrides)
+    plan, here = plan_for(spec, document, world, project=project, path=path, overrides=overrides)
     found.extend(here)
     if plan is None or found.has_errors:
         return None, found
@@ -59,7 +60,13 @@ def compile_spec(
 
 
 def plan_for(
-    spec: EmbeddingSpec, document: Document, world: World, *, path: Path, overrides: Sequence[str]
+    spec: EmbeddingSpec,
+    document: Document,
+    world: World,
+    *,
+    project: Project,
+    path: Path,
+    overrides: Sequence[str],
 ) -> tuple[Plan | None, Diagnostics]:
     """Resolve and optimise, for one machine."""
     from ftspec.passes.context import Context
@@ -79,7 +86,14 @@ def plan_for(
     )
     if first is None or found.has_errors:
         return None, found
-    context = Context(hardware=world.hardware, targets=world.targets, spans=given_spans(first, document))
+    context = Context(
+        hardware=world.hardware,
+        targets=world.targets,
+        spans=given_spans(first, document),
+        calibrations=calibrations(
+            project, machine_digest=first.machine.digest, model_digest=first.model.facts.digest
+        ),
+    )
     plan, here = optimise(first, context)
     found.extend(here)
     if plan is None or found.has_errors:

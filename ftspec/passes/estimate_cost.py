@@ -10,7 +10,9 @@ def estimate_cost(plan: Plan, context: Context) -> Estimates:
     """Of a run in which no stage is reused. `peak_memory_bytes` is that of training, which holds more
     than encoding: `pick_encode_batch` keeps to the same limit."""
     memory = training_memory(memory_inputs(plan))
-    time = estimate_time(plan, context.hardware, calibration=context.calibration)
+    time = estimate_time(
+        plan, context.hardware, calibration=context.calibrations.get(plan.execution.precision or "")
+    )
     return Estimates(
         peak_memory_bytes=memory.peak_bytes,
         memory=memory,
