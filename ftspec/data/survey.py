@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from ftspec.diagnostics.model import Diagnostics
 from ftspec.plan.facts import DataFacts, SourceFacts, TextLengths
 from ftspec.store.digests import DigestCache
 
-SURVEY_VERSION = 1  # raise it when the same data and settings give other facts
+SURVEY_VERSION = 2  # raise it when the same data and settings give other facts
 
 _last: tuple[str, Dataset] | None = None  # the dataset read last in this process, for a following ingest
 
@@ -123,8 +124,12 @@ def counts(dataset: Dataset, parts: Parts) -> dict[str, Any]:
         "train_rows_available": parts.available,
         "overlap_dropped": parts.dropped,
         "relevance": parts.relevance,
-        "classes": len(parts.classes),
+        "classes": sum(1 for count in Counter(_classes(rows)).values() if count > 1),
     }
+
+
+def _classes(rows: tuple[Row, ...]) -> list[str]:
+    return [str(row.label) for row in rows if row.positive is None and row.label is not None]
 
 
 def _roles(rows: tuple[Row, ...]) -> tuple[str, ...]:

@@ -99,7 +99,7 @@ class DataFacts:
     overlap_dropped: int = 0  # training rows that shared a query or positive with a held-out side
     relevance: str = ""  # how relevance was read off labels or scores; "" where it is judged
     validation_documents: int = 0
-    classes: int = 0  # labelled classes
+    classes: int = 0  # labelled classes only: those with at least two training rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,8 @@ EVALS_PER_RUN = 10
 SAVES_PER_RUN = 10
 MAX_SAVE_STEPS = 200
 LOGS_PER_RUN = 100
+_SMALLEST_CLASS_BATCH = 4
+_FEWEST_CLASSES = 2
 
 
 def resolve_train(desk: Desk) -> TrainPlan:
@@ -194,6 +196,28 @@ def _check_batch(desk: Desk) -> None:
             "train",
             "global_batch_size",
             help=f"use at most {rows}, or more data",
+        )
+    if desk.spec.train.objective.type == "labelled_classes":
+        _check_classes(desk, batch)
+
+
+def _check_classes(desk: Desk, batch: int) -> None:
+    """Each batch holds pairs of rows of at least two classes: triplets are formed inside of it."""
+    if batch < _SMALLEST_CLASS_BATCH or batch % 2:
+        desk.fault(
+            codes.BAD_VALUE,
+            f"labelled classes are batched in pairs of one class, at least two pairs; {batch} is not possible",
+            "train",
+            "global_batch_size",
+            help="use an even number, 4 or more",
+        )
+    if desk.data.classes < _FEWEST_CLASSES:
+        desk.fault(
+            codes.SPLIT_EMPTY,
+            f"{desk.data.classes} classes have two or more training rows; the objective compares at least two",
+            "train",
+            "objective",
+            help="add labelled rows, or hold out less (`data.split.test`)",
         )
 
 
