@@ -1,0 +1,116 @@
+"""A saved plan runs only in the world that it was made for; and the other exit codes of refusal."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.harness import environment, ftspec, rows, write_rows
+
+pytestmark = pytest.mark.slow
+
+HOLD = """
+import sys
+from pathlib import Path
+from ftspec.store.locks import project_lock
+from ftspec.store.project import Project
+with project_lock(Project(Path.cwd()), "a long errand"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def saved(fresh: Path) -> Path:
+    ftspec("plan", "spec.yaml", "--out", "change.ftplan", cwd=fresh)
+    return fresh
+
+
+def refusal(folder: Path) -> str:
+    said = ftspec("apply", "change.ftplan", "--yes", cwd=folder, exits=3).stderr
+    assert not (folder / ".ftspec/runs").exists()
+    return said
+
+
+def test_data_moved(saved: Path) -> None:
+    write_rows(saved / "rows.jsonl", rows()[:-1])
+    said = refusal(saved)
+    assert "FTS602" in said
+    assert "rows.jsonl" in said
+
+
+def test_spec_moved(saved: Path) -> None:
+    text = (saved / "spec.yaml").read_text(encoding="utf-8")
+    (saved / "spec.yaml").write_text(text.replace("1.0e-3", "2.0e-3"), encoding="utf-8")
+    said = refusal(saved)
+    assert "FTS602" in said
+    assert "train.learning_rate" in said
+    assert "spec.yaml" in said
+
+
+def test_weights_moved(saved: Path) -> None:
+    path = saved / "tiny/model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(bytes(data))
+    said = refusal(saved)
+    assert "FTS602" in said
+    assert "./tiny" in said
+
+
+def test_plan_file_edited(saved: Path) -> None:
+    plan = json.loads((saved / "change.ftplan").read_text(encoding="utf-8"))
+    plan["train"]["learning_rate"] = 0.5
+    (saved / "change.ftplan").write_text(json.dumps(plan), encoding="utf-8")
+    said = refusal(saved)
+    assert "change.ftplan" in said
+
+
+def test_touching_files_makes_no_plan_stale(saved: Path) -> None:
+    """Times and inodes prove nothing: the digest of the compiled plan is the same."""
+    before = json.loads((saved / "change.ftplan").read_text(encoding="utf-8"))["digest"]
+    for path in (saved / "rows.jsonl", saved / "tiny/model.safetensors", saved / "spec.yaml"):
+        data = path.read_bytes()
+        path.unlink()
+        path.write_bytes(data)
+    ftspec("plan", "spec.yaml", "--out", "again.ftplan", cwd=saved)
+    assert json.loads((saved / "again.ftplan").read_text(encoding="utf-8"))["digest"] == before
+
+
+def test_a_saved_plan_takes_no_overrides(saved: Path) -> None:
+    ftspec("apply", "change.ftplan", "--yes", "--set", "train.seed=1", cwd=saved, exits=64)
+
+
+def test_usage(fresh: Path) -> None:
+    ftspec("apply", cwd=fresh, exits=64)
+    ftspec("plan", "spec.yaml", "--no-such-option", cwd=fresh, exits=64)
+    assert "apply" in ftspec("aply", "spec.yaml", cwd=fresh, exits=64).stderr
+
+
+def test_faults_of_a_spec(fresh: Path) -> None:
+    said = ftspec(
+        "apply", "spec.yaml", "--yes", "--set", "train.learning_rate=fast", cwd=fresh, exits=1
+    ).stderr
+    assert "train.learning_rate" in said
+    ftspec("plan", "missing.yaml", cwd=fresh, exits=1)
+    said = ftspec("plan", "spec.yaml", "--set", "data.train.0.path=gone.jsonl", cwd=fresh, exits=1).stderr
+    assert "gone.jsonl" in said
+
+
+def test_a_held_project_is_not_entered(fresh: Path) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD],
+        cwd=fresh, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        said = ftspec("apply", "spec.yaml", "--yes", cwd=fresh, exits=4).stderr
+        assert "FTS601" in said
+        assert "a long errand" in said
+        assert str(holder.pid) in said
+    finally:
+        holder.communicate(timeout=30)
+    assert not (fresh / ".ftspec/runs").exists()

@@ -1,0 +1,66 @@
+"""Commands that compile load no training stack, and no library before it is used."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ftspec.paths import shared_folder
+
+HEAVY = ("torch", "transformers", "sentence_transformers", "accelerate", "datasets", "peft", "mlx", "unsloth",
+         "duckdb", "jinja2", "scipy", "pyarrow", "ir_measures")  # fmt: skip
+
+# The imports are looked at when the command has ended, also when it ended by an exit.
+PROGRAM = f"""
+import json, sys
+from ftspec.cli.main import cli
+try:
+    cli(sys.argv[1:], prog_name="ftspec")
+finally:
+    print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]), file=sys.stderr)
+"""
+
+
+def heavy_imports(*arguments: str, cwd: Path) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found: list[str] = json.loads(done.stderr.splitlines()[-1])
+    return found
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose caches are warm, with a saved plan."""
+    folder = tmp_path_factory.mktemp("light")
+    shutil.copytree(shared_folder("specs"), folder / "specs")
+    heavy_imports("plan", "specs/pairs.yaml", "--out", "change.ftplan", cwd=folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("apply", "--help"),
+        ("validate", "specs/pairs.yaml", "specs/quickstart.yaml"),
+        ("plan", "specs/pairs.yaml"),
+        ("plan", "specs/pairs.yaml", "--format", "json"),
+        ("plan", "specs/pairs.yaml", "--format", "markdown", "--hardware", "h100x8"),
+        ("show", "change.ftplan"),
+        ("explain", "change.ftplan", "train.learning_rate"),
+        ("explain", "FTS301"),
+        ("fmt", "--check", "specs/pairs.yaml"),
+        ("schema",),
+        ("models", "list"),
+        ("runs",),
+    ],
+    ids=" ".join,
+)
+def test_nothing_heavy_is_imported(planned: Path, arguments: tuple[str, ...]) -> None:
+    assert heavy_imports(*arguments, cwd=planned) == []
