@@ -94,7 +94,7 @@ def card_text(plan: Plan, summary: Summary, verdict: Verdict, environment: Mappi
         lines += [markdown_text(plan.description), ""]
     lines += [
         f"**Verdict: {verdict.verdict}.** {consequence(verdict.verdict)}",
-        f"Against its baseline this model is {markdown_text(finding(summary))}.",
+        f"Against its baseline: {markdown_text(finding(summary))}.",
         "",
         *evidence_lines(summary),
         *gate_lines(verdict),
@@ -271,7 +271,7 @@ def _training(plan: Plan) -> Iterator[str]:
         ("epochs", train.num_train_epochs),
         ("steps", train.total_steps),
         ("learning rate", f"{train.learning_rate:g}"),
-        ("scheduler", f"{train.lr_scheduler_type}, {train.warmup_steps} warm-up steps"),
+        ("scheduler", f"{train.lr_scheduler_type}, warmup over {train.warmup_steps:,} steps"),
         ("weight decay", f"{train.weight_decay:g}"),
         ("optimizer", train.optim),
         ("precision", plan.execution.precision),

@@ -1,5 +1,6 @@
 """Results in words: what a person is told, the same in terminal, Markdown and model card."""
 
+import re
 from collections.abc import Sequence
 
 from ftspec.evaluate.evidence import Estimate, MetricSummary, Summary
@@ -100,7 +101,7 @@ def markdown_text(text: str) -> str:
     if escaped[:1] in ("-", "+", "="):
         return f"\\{escaped}"
     digits = len(escaped) - len(escaped.lstrip("0123456789"))
-    if digits and escaped[digits : digits + 1] in (".", ")"):  # a numbered list otherwise
+    if digits and re.match(r"[.)](\s|$)", escaped[digits:]):  # a numbered list otherwise
         return f"{escaped[:digits]}\\{escaped[digits:]}"
     return escaped
 
