@@ -54,13 +54,13 @@ def test_a_passed_model(tmp_path: Path) -> None:
 def test_a_failed_model_says_so(tmp_path: Path) -> None:
     text, passport = card(tmp_path, example_plan(), base=1.0, tuned=2.5)
     assert "**Verdict: failed.** A gate failed: the baseline stays in place." in text
-    assert "this model is worse: nDCG@10 -0." in text
+    assert "Against its baseline: worse: nDCG@10 -0." in text
     assert passport["verdict"] == "failed"
 
 
 def test_an_unchanged_model_says_so(tmp_path: Path) -> None:
     text, _ = card(tmp_path, example_plan(), base=1.0, tuned=1.0)
-    assert "this model is the same: nDCG@10 0.000 \\[0.000, 0.000\\] on 40 unseen queries" in text
+    assert "Against its baseline: the same: nDCG@10 0.000 \\[0.000, 0.000\\] on 40 unseen queries" in text
 
 
 def test_the_same_arguments_give_the_same_bytes(tmp_path: Path) -> None:
@@ -98,4 +98,4 @@ def test_the_base_is_named_by_its_hub_id(tmp_path: Path) -> None:
 def test_markdown_text() -> None:
     assert markdown_text("a_b *c*\nd") == "a\\_b \\*c\\* d"
     assert markdown_text("2) x") == "2\\) x"
-    assert markdown_text("3.5 GiB") == "3\\.5 GiB"
+    assert markdown_text("3.5 GiB") == "3.5 GiB"
