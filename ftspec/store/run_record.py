@@ -107,14 +107,15 @@ class RunRecord:
 
 
 def finish_run(project: Project, record: RunRecord) -> RunRecord:
-    """Write the record, then bring it into the ledger. Both may be repeated after a kill in between:
-    a record that is there already stays as it is, and is what the ledger gets. Returns that one."""
+    """Bring the record into the ledger, then write it. The file comes last: while it is missing, the run
+    counts as unfinished, and the next apply comes back here, so that a kill or a ledger that is taken
+    leaves no finished run outside the ledger. A record that is there already stays as it is. Returns
+    the one that stands."""
     present, _ = read_record(project.runs / record.run_id)
+    ingest_record(project, present or record)
     if present is None:
         write_record(project, record)
-        present = record
-    ingest_record(project, present)
-    return present
+    return present or record
 
 
 def write_record(project: Project, record: RunRecord) -> Path:
