@@ -41,12 +41,18 @@ def init_command(file: Path, template: str, name: str | None, data_path: str | N
         raise click.ClickException(f"{file} exists; it is not overwritten")
     if not file.parent.is_dir():
         raise click.UsageError(f"there is no folder {str(file.parent)!r}")
+    if data_path is None and template != "code":
+        raise click.UsageError(f"--from {template} needs --path: the data to learn from")
     text = (shared_folder("specs") / TEMPLATES[template]).read_text(encoding="utf-8")
-    values = {"metadata.name": name or _name_from(file)}
+    text = text.replace("$schema=../schemas/spec.schema.json", "$schema=spec.schema.json", 1)
+    values: dict[str, str | None] = {"metadata.name": name or _name_from(file), "metadata.description": None}
     if data_path is not None:
         values["data.train.0.path"] = data_path
+        if template == "beir":
+            values["data.evaluation.0.path"] = data_path
     write_atomically(file, format_text(set_values(text, values)))
-    click.echo(f"Wrote {file}. Next: ftspec validate {file}, then ftspec plan {file}")
+    click.echo(f"Wrote {file}. Next: ftspec plan {file}")
+    click.echo(f"For completion in editors: ftspec schema > {file.parent / 'spec.schema.json'}", err=True)
 
 
 def _name_from(file: Path) -> str:

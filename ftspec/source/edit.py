@@ -6,9 +6,9 @@ from io import StringIO
 from ruamel.yaml import YAML
 
 
-def set_values(text: str, values: Mapping[str, str]) -> str:
-    """The text with the values at dotted paths replaced; each path must exist. Values are serialised,
-    so quotes, newlines or `{{` in them stay values."""
+def set_values(text: str, values: Mapping[str, str | None]) -> str:
+    """The text with the values at dotted paths replaced; None removes the key. Each path must exist.
+    Values are serialised, so quotes, newlines or `{{` in them stay values."""
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 4096
@@ -20,7 +20,10 @@ def set_values(text: str, values: Mapping[str, str]) -> str:
         for part in parents:
             node = node[int(part) if part.isdigit() else part]
         assert last in node, path
-        node[last] = value
+        if value is None:
+            del node[last]
+        else:
+            node[last] = value
     out = StringIO()
     yaml.dump(document, out)
     return out.getvalue()
