@@ -34,6 +34,9 @@ VOLATILE = (
     "estimates",  # calibrated by earlier runs
 )
 
+# Whether a value was written or left to its default; the value itself counts.
+NOT_IDENTITY = (*VOLATILE, "origins")
+
 # Says nothing about the weights that come out.
 NOT_SEMANTIC = (
     "model.facts",  # its digest is added back below
@@ -138,7 +141,7 @@ def hash_of(value: object) -> str:
 
 def digest(plan: Plan) -> str:
     """Identity of the plan: same inputs, same digest, on any machine that gives the same facts."""
-    return hash_of(without(plan_document(plan), VOLATILE))
+    return hash_of(without(plan_document(plan), NOT_IDENTITY))
 
 
 def semantic_document(plan: Plan) -> dict[str, Any]:
