@@ -42,11 +42,12 @@ def gather(
     found.extend(here)
     targets, here = read_targets()
     found.extend(here)
-    model, here = find_model(spec.model.base, spec.model.revision, folder=folder, store=project.models)
+    places = {"folder": folder, "store": project.models, "cache": project.cache}
+    model, here = find_model(spec.model.base, spec.model.revision, **places)
     found.extend(here)
     baseline: ModelFacts | None = None
     if spec.evaluation.baseline != "base":
-        baseline, here = find_model(spec.evaluation.baseline, None, folder=folder, store=project.models)
+        baseline, here = find_model(spec.evaluation.baseline, None, **places)
         found.extend(here)
     data: DataFacts | None = None
     if model is not None:
@@ -59,10 +60,13 @@ def gather(
 
 def read_hardware(name: str | None) -> tuple[Hardware | None, Diagnostics]:
     """The named profile, or this machine."""
-    from ftspec.hardware.detect import detect
+    if name is None:
+        from ftspec.hardware.detect import detect
+
+        return detect(), Diagnostics()
     from ftspec.hardware.profiles import load_hardware
 
-    return (detect(), Diagnostics()) if name is None else load_hardware(name)
+    return load_hardware(name)
 
 
 def read_targets() -> tuple[Sequence[Target], Diagnostics]:
