@@ -1,17 +1,18 @@
 """Measure what share of the stated peak training and encoding reach on this machine.
 
-    OMP_NUM_THREADS=2 python benchmarks/calibrate_time.py [--steps 8] [--precision fp32|bf16]
+    OMP_NUM_THREADS=2 python benchmarks/calibrate_time.py [--steps 8] [--precision fp32|bf16] [--out FILE]
 
 Prints, for all-MiniLM-L6-v2 at batch 32 and 128 tokens, operations per second, their share of the
 machine's estimated peak, and the ratio of predicted to measured seconds with the shares in
 `ftspec.estimate.time`.
 """
 
-import argparse
+import sys
 import time
 from pathlib import Path
 
 import torch
+from measuring import Check, Report, parser
 from sentence_transformers import SentenceTransformer
 
 from ftspec.estimate.time import CPU_BF16_SPEEDUP, CPU_ENCODE_SHARE, CPU_TRAIN_SHARE, text_flops
@@ -21,24 +22,29 @@ from ftspec.models.find import find_model
 BATCH, TOKENS = 32, 128
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
-    arguments = parser.parse_args()
+def main() -> int:
+    options = parser(__doc__)
+    options.add_argument("--steps", type=int, default=8)
+    options.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
+    arguments = options.parse_args()
     hardware = detect()
     facts, found = find_model("all-MiniLM-L6-v2", None, folder=Path.cwd(), store=None)
     if facts is None:
         raise SystemExit("; ".join(item.detail for item in found))
     model = SentenceTransformer(facts.location, device="cpu")
     peak = hardware.cpu_gflops_fp32 * 1e9
-    print(f"{hardware.summary()}, {torch.get_num_threads()} threads, estimated peak {peak / 1e9:.0f} GFLOP/s")
+    print(f"{torch.get_num_threads()} threads, estimated peak {peak / 1e9:.0f} GFLOP/s")
 
     forward = 2 * BATCH * text_flops(facts, TOKENS)
     step = measure_training(model, arguments.steps, arguments.precision == "bf16")
     bf16 = CPU_BF16_SPEEDUP if arguments.precision == "bf16" else 1.0
-    report(f"train {arguments.precision}", 3 * forward, step, peak, CPU_TRAIN_SHARE * bf16)
-    report("encode fp32", forward, measure_encoding(model, arguments.steps), peak, CPU_ENCODE_SHARE)
+    encoding = measure_encoding(model, arguments.steps)
+    report = Report(benchmark="calibrate_time", numbers={"train_seconds": step, "encode_seconds": encoding})
+    report.checks = [
+        check(f"train {arguments.precision}", 3 * forward, step, peak, CPU_TRAIN_SHARE * bf16),
+        check("encode fp32", forward, encoding, peak, CPU_ENCODE_SHARE),
+    ]
+    return report.finish(arguments.out)
 
 
 def inputs() -> dict[str, torch.Tensor]:
@@ -78,13 +84,15 @@ def measure_encoding(model: SentenceTransformer, steps: int) -> float:
     return sorted(seconds[1:])[steps // 2]
 
 
-def report(name: str, flops: float, seconds: float, peak: float, share: float) -> None:
-    predicted = flops / (peak * share)
-    print(
-        f"{name:12} {seconds:7.3f} s  {flops / seconds / 1e9:7.1f} GFLOP/s  share {flops / seconds / peak:.2f}  "
-        f"predicted/measured {predicted / seconds:.2f}"
+def check(name: str, flops: float, seconds: float, peak: float, share: float) -> Check:
+    rate = flops / seconds
+    return Check(
+        name=f"{name}: predicted / measured seconds",
+        value=flops / (peak * share) / seconds,
+        unit="x",
+        note=f"{seconds:.3f} s a batch, {rate / 1e9:.1f} GFLOP/s, share {rate / peak:.2f}",
     )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
