@@ -1,8 +1,10 @@
 """`ftspec`: the commands, each imported when it is called."""
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -99,4 +101,13 @@ def cli() -> None:
 
 
 def main() -> None:
+    _open_closed_streams()
     cli(prog_name="ftspec")
+
+
+def _open_closed_streams() -> None:
+    """A standard stream that the caller closed becomes the null device. Python leaves None in its place,
+    and its number to the next file that is opened, which would then receive what is meant for a person."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - open to the end

@@ -4,6 +4,7 @@ One project suffers it all, one attempt after the other; the tests look at what 
 """
 
 import json
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -172,3 +173,33 @@ def test_no_scraps_stay_behind(trail: Trail) -> None:
     ]
     assert left == []
     assert apply(trail.folder)["verdict"] == "unchanged"
+
+
+@pytest.mark.parametrize(
+    "lost", [(), ("register",), ("gate", "register")], ids=lambda lost: "+".join(("record", *lost))
+)
+def test_a_kill_in_the_last_moments_registers_nothing_twice(
+    copied: Path, finished: Finished, lost: tuple[str, ...]
+) -> None:
+    """As after a kill just before each of these was written: the model is registered, the rest is not."""
+    state = copied / ".ftspec"
+    (state / "runs" / finished.result["run_id"] / "record.json").unlink()
+    for stage in lost:
+        shutil.rmtree(state / "artifacts" / stage)
+    if lost:
+        (state / "ftspec.duckdb").unlink()
+    result = apply(copied)
+    assert result["verdict"] == "passed"
+    assert {**result, "model_path": ""} == {**finished.result, "model_path": ""}
+    assert Path(result["model_path"]) == state / "models/tiny/v1"
+    assert sql(COUNTS, copied) == sql(COUNTS, finished.folder)
+    ftspec("state", "verify", cwd=copied)
+
+
+def test_ctrl_c_outside_of_training(fresh: Path) -> None:
+    attempt = Applying(fresh)
+    attempt.wait_for_event("ingest", "start")
+    attempt.interrupt()
+    assert attempt.end() == 130
+    assert "Traceback" not in attempt.stderr()
+    assert seconds_until_alone(fresh, ORPHAN_SECONDS) is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import environment, ftspec, rows, write_rows
+from tests.e2e.harness import FTSPEC, environment, ftspec, rows, write_rows
 
 pytestmark = pytest.mark.slow
 
@@ -87,6 +87,21 @@ def test_usage(fresh: Path) -> None:
     ftspec("apply", cwd=fresh, exits=64)
     ftspec("plan", "spec.yaml", "--no-such-option", cwd=fresh, exits=64)
     assert "apply" in ftspec("aply", "spec.yaml", cwd=fresh, exits=64).stderr
+
+
+def test_closed_streams_are_no_crash(fresh: Path) -> None:
+    command = '"$0" apply spec.yaml <&-; echo $?; "$0" plan spec.yaml 2>&- >&-; echo $?'
+    done = subprocess.run(
+        ["bash", "-c", command, FTSPEC],
+        cwd=fresh,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-2:] == ["64", "0"]
+    assert "--yes" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_faults_of_a_spec(fresh: Path) -> None:

@@ -23,7 +23,7 @@ def dump(project: Project) -> dict[str, tuple[object, ...]]:
 def finished(project: Project) -> RunRecord:
     publish_evidence(project)
     folder = project.root / "model"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text("{}")
     model = register_model(project, "demo", folder, {"run_id": "demo-aaaaaaaa"})
     record = make_record(
@@ -57,6 +57,18 @@ def test_a_finished_run_is_never_overwritten(project: Project) -> None:
     first = finished(project)
     assert finish_run(project, replace(first, verdict="failed")) == first
     assert Ledger(project).query_readonly("SELECT verdict FROM runs").rows == (("passed",),)
+
+
+def test_a_run_that_misses_the_ledger_is_not_finished(project: Project) -> None:
+    """So the next apply comes back to it."""
+    project.ledger.mkdir()  # nothing can be written there
+    with pytest.raises(FtspecError):
+        finished(project)
+    assert all_records(project)[0] == ()
+    project.ledger.rmdir()
+    first = finished(project)
+    assert all_records(project)[0] == (first,)
+    assert len(Ledger(project).query_readonly("FROM runs").rows) == 1
 
 
 def test_what_a_run_leaves_in_the_ledger(project: Project) -> None:
