@@ -1,12 +1,12 @@
 """Reading the world for a spec: its base model, its data, the machine, the backends."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ftspec.data.request import DataRequest
 from ftspec.diagnostics import codes
-from ftspec.diagnostics.model import Diagnostics
+from ftspec.diagnostics.model import Diagnostic, Diagnostics
 from ftspec.hardware.model import Hardware
 from ftspec.plan.facts import DataFacts, ModelFacts
 from ftspec.plan.model import DataPlan
@@ -40,15 +40,15 @@ def gather(
     found = Diagnostics()
     hardware, here = read_hardware(hardware_name)
     found.extend(here)
-    targets, here = read_targets()
+    targets, here = read_targets(project.cache)
     found.extend(here)
     places = {"folder": folder, "store": project.models, "cache": project.cache}
     model, here = find_model(spec.model.base, spec.model.revision, **places)
-    found.extend(here)
+    found.extend(_about(here, "model", "base"))
     baseline: ModelFacts | None = None
     if spec.evaluation.baseline != "base":
         baseline, here = find_model(spec.evaluation.baseline, None, **places)
-        found.extend(here)
+        found.extend(_about(here, "evaluation", "baseline"))
     data: DataFacts | None = None
     if model is not None:
         data, here = read_data(request_of(spec, folder), model, spec.model.max_seq_length, project)
@@ -56,6 +56,10 @@ def gather(
     if hardware is None or model is None or data is None or found.has_errors:
         return None, found
     return World(hardware=hardware, targets=tuple(targets), model=model, baseline=baseline, data=data), found
+
+
+def _about(found: Iterable[Diagnostic], *key: str) -> Iterator[Diagnostic]:
+    return (replace(each, about=key) for each in found)
 
 
 def read_hardware(name: str | None) -> tuple[Hardware | None, Diagnostics]:
@@ -69,10 +73,10 @@ def read_hardware(name: str | None) -> tuple[Hardware | None, Diagnostics]:
     return load_hardware(name)
 
 
-def read_targets() -> tuple[Sequence[Target], Diagnostics]:
+def read_targets(cache: Path) -> tuple[Sequence[Target], Diagnostics]:
     from ftspec.target.load import load_targets
 
-    return load_targets()
+    return load_targets(cache=cache)
 
 
 def read_data(
@@ -87,6 +91,7 @@ def read_data(
             codes.MODEL_NOT_READABLE,
             f"{model.id} has no tokenizer.json",
             help="save it once with a fast tokenizer (`AutoTokenizer.from_pretrained(...).save_pretrained(...)`)",
+            about=("model", "base"),
         )
         return None, found
     return survey(request, tokenizer, max_seq_length or model.max_seq_length, project.cache)

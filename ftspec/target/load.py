@@ -11,11 +11,15 @@ from ftspec.diagnostics.codes import BAD_TARGET
 from ftspec.diagnostics.model import Diagnostic, Diagnostics
 from ftspec.paths import shared_folder
 from ftspec.source.load import Document, load_document
+from ftspec.target.memo import TreeMemo
 from ftspec.target.model import Feature, FeatureSupport, FieldLowering, Target, TargetFile
 
 PATH_VARIABLE = "FTSPEC_BACKEND_PATH"
 _FILE = "target.yaml"
 _COMMON = "common"  # helpers that programs of several backends share
+
+Place = tuple[str | int, ...]  # path in target.yaml
+Fault = tuple[Place, str]  # with what is wrong there
 
 
 def backend_folders(environ: Mapping[str, str] | None = None) -> tuple[Path, ...]:
@@ -24,10 +28,16 @@ def backend_folders(environ: Mapping[str, str] | None = None) -> tuple[Path, ...
     return (shared_folder("backends"), *(Path(part) for part in variable.split(os.pathsep) if part))
 
 
-def load_targets(folders: Sequence[Path] | None = None) -> tuple[tuple[Target, ...], Diagnostics]:
-    """All backends, by folder and name. One with faults (FTS501) is left out; the others are returned."""
+def load_targets(
+    folders: Sequence[Path] | None = None, *, cache: Path | None = None
+) -> tuple[tuple[Target, ...], Diagnostics]:
+    """All backends, by folder and name. One with faults (FTS501) is left out; the others are returned.
+
+    `cache` is where files without faults are remembered by their content.
+    """
     found = Diagnostics()
     targets: dict[str, Target] = {}
+    memo = None if cache is None else TreeMemo(cache / "targets")
     for folder in backend_folders() if folders is None else folders:
         if not folder.is_dir():
             found.add(
@@ -37,13 +47,27 @@ def load_targets(folders: Sequence[Path] | None = None) -> tuple[tuple[Target, .
             )
             continue
         for file in sorted(folder.glob(f"*/{_FILE}")):
-            target = _load_target(file, targets, found)
+            target = _remembered(file, targets, memo) or _load_target(file, targets, memo, found)
             if target is not None:
                 targets[target.name] = target
     return tuple(targets.values()), found
 
 
-def _load_target(file: Path, others: Mapping[str, Target], found: Diagnostics) -> Target | None:
+def _remembered(file: Path, others: Mapping[str, Target], memo: TreeMemo | None) -> Target | None:
+    """The backend, when its file was read before and is still without faults; else it is to be read anew."""
+    tree = None if memo is None else memo.tree(file)
+    if tree is None:
+        return None
+    try:
+        target = Target.model_validate({**tree, "folder": file.parent})
+    except ValidationError:
+        return None
+    return None if any(_misplacements(target, others)) else target
+
+
+def _load_target(
+    file: Path, others: Mapping[str, Target], memo: TreeMemo | None, found: Diagnostics
+) -> Target | None:
     document, read = load_document(file)
     found.extend(read)
     if document is None or document.damaged:
@@ -55,9 +79,15 @@ def _load_target(file: Path, others: Mapping[str, Target], found: Diagnostics) -
         return None
     fields = {name: getattr(content, name) for name in TargetFile.model_fields}
     target = Target.model_validate({**fields, "folder": file.parent})
-    faults = list(_content_faults(target, document, others))
-    found.extend(faults)
-    return None if faults else target
+    faults = [*_bad_specifiers(target), *_misplacements(target, others)]
+    found.extend(
+        Diagnostic(code=BAD_TARGET, detail=detail, primary=document.span(place)) for place, detail in faults
+    )
+    if faults:
+        return None
+    if memo is not None and not len(read):
+        memo.keep(file, document.tree)
+    return target
 
 
 def helper_file(target: Target, name: str) -> Path:
@@ -66,23 +96,30 @@ def helper_file(target: Target, name: str) -> Path:
     return beside if beside.is_file() else shared_folder("backends") / _COMMON / name
 
 
-def _content_faults(target: Target, document: Document, others: Mapping[str, Target]) -> Iterator[Diagnostic]:
-    name_span = document.span(("name",))
+def _bad_specifiers(target: Target) -> Iterator[Fault]:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    for name, required in target.packages.items():
+        try:
+            SpecifierSet(required)
+        except InvalidSpecifier:
+            yield ("packages", name), f"`packages.{name}`: `{required}` is not a version specifier"
+
+
+def _misplacements(target: Target, others: Mapping[str, Target]) -> Iterator[Fault]:
+    """Faults that lie around the file, not in it."""
     if target.name != target.folder.name:
-        detail = f"the backend `{target.name}` lies in a folder named `{target.folder.name}`"
-        yield Diagnostic(code=BAD_TARGET, detail=detail, primary=name_span)
+        yield ("name",), f"the backend `{target.name}` lies in a folder named `{target.folder.name}`"
     if target.name in others:
-        detail = f"`{target.name}` is also the name of the backend in {others[target.name].folder}"
-        yield Diagnostic(code=BAD_TARGET, detail=detail, primary=name_span)
-    files: list[tuple[tuple[str | int, ...], Path]] = [
+        yield ("name",), f"`{target.name}` is also the name of the backend in {others[target.name].folder}"
+    files: list[tuple[Place, Path]] = [
         *((("programs", index), target.folder / name) for index, name in enumerate(target.programs)),
         *((("helpers", index), helper_file(target, name)) for index, name in enumerate(target.helpers)),
         *((("templates", key), target.folder / name) for key, name in target.templates.items()),
     ]
     for place, path in files:
         if not path.is_file():
-            detail = f"the file `{path.name}` is missing from {path.parent}"
-            yield Diagnostic(code=BAD_TARGET, detail=detail, primary=document.span(place))
+            yield place, f"the file `{path.name}` is missing from {path.parent}"
 
 
 def _schema_faults(error: ValidationError, document: Document) -> Iterator[Diagnostic]:

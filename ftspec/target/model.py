@@ -9,8 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 
 class Feature(StrEnum):
@@ -65,7 +64,7 @@ class Device(StrEnum):
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
 # YAML has no enums and tuples: these three may be written as text and lists in a strict model.
@@ -145,16 +144,6 @@ class TargetFile(_Part):
     """Python files of `backends/common` that the programs import."""
     templates: dict[str, str] = Field(default_factory=dict)
     """File in the run folder → template in this folder: `launch.sh: templates/launch.sh.j2`."""
-
-    @field_validator("packages")
-    @classmethod
-    def _specifiers(cls, packages: dict[str, str]) -> dict[str, str]:
-        for name, range_ in packages.items():
-            try:
-                SpecifierSet(range_)
-            except InvalidSpecifier as fault:
-                raise ValueError(f"{name}: `{range_}` is not a version specifier") from fault
-        return packages
 
     def support_of(self, feature: Feature, device: str | None = None) -> FeatureSupport:
         """How well `feature` works, on `device` where one is given."""

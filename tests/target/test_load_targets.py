@@ -112,3 +112,32 @@ def test_shipped_backends_are_well_described() -> None:
     for target in targets:
         missing = set(Feature) - set(target.features)
         assert not missing, f"{target.name} says nothing of {sorted(missing)}"
+
+
+def test_remembered_by_content(tmp_path: Path) -> None:
+    folder, cache = write_backend(tmp_path / "backends"), tmp_path / "cache"
+    first, _ = load_targets([folder], cache=cache)
+    (entry,) = (cache / "targets").iterdir()
+    assert load_targets([folder], cache=cache)[0] == first
+    entry.write_text("[1")
+    assert load_targets([folder], cache=cache)[0] == first
+    entry.write_text('{"name": "other"}')
+    assert load_targets([folder], cache=cache)[0] == first
+
+    (folder / "demo" / "main.py").unlink()
+    targets, found = load_targets([folder], cache=cache)
+    assert (targets, next(iter(found)).primary is not None) == ((), True)
+    (folder / "demo" / "main.py").write_text("")
+    (folder / "demo" / "target.yaml").write_text(GOOD.replace("A backend.", "Another one."))
+    (changed,), _ = load_targets([folder], cache=cache)
+    assert changed.description == "Another one."
+
+
+def test_what_has_faults_or_extends_is_not_remembered(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    load_targets([write_backend(tmp_path / "a", GOOD.replace("full", "fully"))], cache=cache)
+    (tmp_path / "base.yaml").write_text("install: pip install demo\n")
+    extending = GOOD.replace("install: pip install demo", "extends: ../../base.yaml")
+    (demo,), _ = load_targets([write_backend(tmp_path / "b", extending)], cache=cache)
+    assert demo.install == "pip install demo"
+    assert not (cache / "targets").exists()

@@ -89,7 +89,6 @@ def test_lowering() -> None:
         {"fields": {"train.seed": {"native": "a", "ignored": "b"}}},
         {"fields": {"train.seed": {"ignored": "b", "approximated": "c"}}},
         {"fields": {"train.*.seed": {"native": "a"}}},
-        {"packages": {"torch": "2.8 or so"}},
         {"devices": []},
         {"devices": ["tpu"]},
         {"kinds": []},
