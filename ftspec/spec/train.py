@@ -89,7 +89,7 @@ class Checks(Section):
     """Judgements about a run while it trains."""
 
     rising_loss: Literal["fail", "warn", "off"] = "fail"
-    """The mean training loss of the last quarter is above that of the first."""
+    """The training loss of the last quarter of the steps is above that of the first, beyond its scatter."""
     collapse: Literal["fail", "warn", "off"] = "fail"
     """Random documents have nearly the same embedding."""
     max_mean_cosine: Annotated[float, Field(gt=0, le=1)] = 0.95

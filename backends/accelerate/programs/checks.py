@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from events import CheckFailedError, StageEvents
+from scipy import stats
 
 MIN_STEPS = 8  # fewer have no quarters worth comparing
+RISE_SIGNIFICANCE = 0.01  # one-sided; losses of single batches scatter, and a rise must exceed that
 SAMPLE = 256  # documents whose mean cosine is taken
 
 
@@ -16,22 +18,37 @@ def check_number(loss: float, step: int) -> None:
         raise CheckFailedError("FTS607", f"the loss of step {step} is {loss}")
 
 
-def quarters(losses: Sequence[float]) -> tuple[float, float] | None:
-    """Mean loss of the first and of the last quarter of the steps; None for less than MIN_STEPS."""
-    if len(losses) < MIN_STEPS:
-        return None
+def quarters(losses: Sequence[float]) -> tuple[Sequence[float], Sequence[float]] | None:
+    """Losses of the first and of the last quarter of the steps; None for less than MIN_STEPS."""
     size = len(losses) // 4
-    return float(np.mean(losses[:size])), float(np.mean(losses[-size:]))
+    return (losses[:size], losses[-size:]) if len(losses) >= MIN_STEPS else None
+
+
+def quarter_means(losses: Sequence[float]) -> tuple[float, float] | None:
+    parts = quarters(losses)
+    return None if parts is None else (float(np.mean(parts[0])), float(np.mean(parts[1])))
+
+
+def rise_p_value(first: Sequence[float], last: Sequence[float]) -> float:
+    """How probable such a rise is by chance alone: Welch's t-test, one-sided (Welch 1947)."""
+    if np.ptp(first) == np.ptp(last) == 0:  # no scatter, no chance
+        return 0.0 if last[0] > first[0] else 1.0
+    return float(stats.ttest_ind(last, first, equal_var=False, alternative="greater").pvalue)
 
 
 def judge_losses(losses: Sequence[float], mode: str, events: StageEvents) -> str:
     """`passed`, `warned`, `off`, or `too few steps`. Raises CheckFailedError under mode `fail`."""
-    means = quarters(losses)
-    if mode == "off" or means is None:
+    parts = quarters(losses)
+    if mode == "off" or parts is None:
         return "off" if mode == "off" else "too few steps"
-    if means[1] <= means[0]:
+    first, last = parts
+    p_value = rise_p_value(first, last)
+    if p_value >= RISE_SIGNIFICANCE:
         return "passed"
-    detail = f"mean loss {means[0]:.4f} in the first quarter of the steps, {means[1]:.4f} in the last"
+    detail = (
+        f"mean loss {np.mean(first):.4f} in the first quarter of the steps, {np.mean(last):.4f} in the last; "
+        f"by chance p = {p_value:.2g}"
+    )
     return _judge("FTS608", detail, mode, events)
 
 

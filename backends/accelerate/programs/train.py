@@ -219,7 +219,7 @@ def run_train(
             "trainable_parameters": trainable,
             "resumed_from_step": resumed,
             "world_size": world_size,
-            "checks": {**judged, "mean_cosine": cosine, "loss_quarters": checks.quarters(run.losses)},
+            "checks": {**judged, "mean_cosine": cosine, "loss_quarters": checks.quarter_means(run.losses)},
             "best_step": run.best_step,
         },
     )
