@@ -329,6 +329,15 @@ def test_another_validation_sample_retrains(build: Build) -> None:
     assert "train" in changed_stages(build, _VALIDATED, {"data.limit.test_queries": 10})
 
 
+def test_the_metric_that_picks_the_checkpoint_retrains(build: Build) -> None:
+    change = {"evaluation.metrics": ["recall@5", "mrr@10"]}  # mrr@10 was the first
+    kept = {**_VALIDATED, "train.keep_best": True}
+    assert "train" in changed_stages(build, kept, change)
+    assert "train" not in changed_stages(build, kept, {"evaluation.metrics": ["mrr@10", "recall@5"]})
+    stopping = {"train.early_stopping": {"metric": "loss"}}
+    assert "train" not in changed_stages(build, {**kept, **stopping}, change)
+
+
 @pytest.mark.parametrize("leaf", [leaf for leaf in CHANGES if leaf.startswith("resources.")])
 def test_resources_retrain_nothing(leaf: str, build: Build) -> None:
     name, needs, change = CHANGES[leaf]

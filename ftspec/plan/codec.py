@@ -90,14 +90,16 @@ def plan_from_json(text: str, *, name: str) -> tuple[Plan | None, Diagnostics]:
         document = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
         found.add(
-            codes.PLAN_NOT_READABLE, f"{name}: {error}", help="make it with `ftspec plan SPEC --out FILE`"
+            codes.PLAN_NOT_READABLE,
+            f"{name} is not JSON ({error})",
+            help="make a plan file with `ftspec plan SPEC --out FILE`",
         )
         return None, found
     if not isinstance(document, dict) or "format_version" not in document:
         found.add(
             codes.PLAN_NOT_READABLE,
             f"{name} has no format_version",
-            help="make it with `ftspec plan SPEC --out FILE`",
+            help="make a plan file with `ftspec plan SPEC --out FILE`",
         )
         return None, found
     version = str(document["format_version"])
@@ -122,11 +124,15 @@ def plan_from_json(text: str, *, name: str) -> tuple[Plan | None, Diagnostics]:
     if claimed != actual:
         found.add(
             codes.PLAN_EDITED,
-            f"{name} claims {claimed}, its content is {actual}",
+            f"{name} states the digest {_short(claimed)}, its content has {_short(actual)}",
             help="change the spec instead, and make a new plan",
         )
         return None, found
     return plan, found
+
+
+def _short(digest: object) -> str:
+    return str(digest).removeprefix("sha256:")[:12]
 
 
 def canonical_json(value: object) -> str:
@@ -154,8 +160,16 @@ def semantic_document(plan: Plan) -> dict[str, Any]:
         # The validation side picks the checkpoint, and it is sampled to the limits of the test side.
         "validation_limit": document["data"]["limit"] if plan.data.split.validation > 0 else None,
         "train_digests": [source.digest for source in plan.data.facts.sources[:num_train_sources]],
+        **_choice_of_checkpoint(plan),
         "hash_version": HASH_VERSION,
     }
+
+
+def _choice_of_checkpoint(plan: Plan) -> dict[str, str]:
+    """The best checkpoint is kept by the primary metric, unless early stopping names another."""
+    if not plan.train.keep_best or plan.train.early_stopping is not None:
+        return {}
+    return {"best_by": plan.evaluation.primary}
 
 
 def semantic_fingerprint(plan: Plan) -> str:
