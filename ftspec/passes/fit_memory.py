@@ -10,7 +10,7 @@ from ftspec.passes.remedies import gib, remedies
 from ftspec.passes.set_memory_limit import usable_bytes
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import Plan, Rewrite, Value
-from ftspec.plan.objectives import traits_of
+from ftspec.plan.objectives import compares_rows, traits_of
 from ftspec.plan.reasons import Reason
 from ftspec.target.model import Feature
 
@@ -42,12 +42,12 @@ def candidates(plan: Plan, context: Context) -> Iterator[Candidate]:
     stays whole, as a cached loss where there is one (twice the forward passes), else with gradient
     checkpointing. Other objectives accumulate over equal parts. Checkpointing comes last.
     """
-    batch, traits = plan.train.global_batch_size, traits_of(plan.train.objective.type)
+    batch, objective = plan.train.global_batch_size, plan.train.objective
     target, kind = target_of(plan, context), kind_of_device(plan, context)
     yield Candidate(per_device_train_batch_size=batch, mini_batch_size=batch)
     smaller: list[Candidate] = []
-    if traits.in_batch:
-        if traits.can_cache and target.supports(Feature.CACHED_CONTRASTIVE, kind):
+    if compares_rows(objective.type, objective.loss):
+        if traits_of(objective.type).can_cache and target.supports(Feature.CACHED_CONTRASTIVE, kind):
             smaller = [
                 Candidate(per_device_train_batch_size=batch, cached_loss=True, mini_batch_size=size)
                 for size in powers_of_two_below(batch)
@@ -87,7 +87,7 @@ def divisors_below(batch: int) -> list[int]:
 def _rewrites(
     plan: Plan, chosen: Candidate, needed: int, limit: int, rejected: list[tuple[Candidate, int]]
 ) -> Iterator[Rewrite]:
-    batch, traits = plan.train.global_batch_size, traits_of(plan.train.objective.type)
+    batch, objective = plan.train.global_batch_size, plan.train.objective
     whole = not rejected
     facts: dict[str, Value] = {"needed_bytes": needed, "limit_bytes": limit, "global_batch_size": batch}
     for candidate, too_much in rejected[:1] if len(rejected) < 2 else (rejected[0], rejected[-1]):
@@ -118,7 +118,7 @@ def _rewrites(
         reason=Reason.BATCH_EXCEEDS_MEMORY
         if split
         else Reason.BATCH_FITS_MEMORY
-        if whole or not traits.in_batch
+        if whole or not compares_rows(objective.type, objective.loss)
         else Reason.NEGATIVES_KEPT,
         facts=FrozenMap(facts),
     )
@@ -150,10 +150,11 @@ def _does_not_fit(plan: Plan, context: Context, smallest: Candidate, needed: int
         return min(predict_memory(changed, way).peak_bytes for way in candidates(changed, context))
 
     offers = remedies(plan, context, limit, least)
+    batch, way = plan.train.global_batch_size, smallest.describe()
     return Diagnostic(
         code=codes.DOES_NOT_FIT,
-        detail=f"needs {gib(needed)}, may use {gib(limit)}; "
-        f"the leanest way that keeps the batch of {plan.train.global_batch_size} is {smallest.describe()}",
+        detail=f"needs {gib(needed)}, may use {gib(limit)}"
+        + ("" if way == f"batch {batch}" else f"; the leanest way that keeps the batch of {batch} is {way}"),
         primary=span_of(context, "execution.memory_limit_bytes")
         or span_of(context, "train.global_batch_size"),
         help="any one of these makes it fit: " + "; ".join(offers),

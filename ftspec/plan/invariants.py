@@ -2,7 +2,7 @@
 
 from ftspec.plan.fields import leaves
 from ftspec.plan.model import Plan
-from ftspec.plan.objectives import traits_of
+from ftspec.plan.objectives import compares_rows
 
 
 def check_invariants(plan: Plan) -> None:
@@ -28,8 +28,8 @@ def _effective_batch_is_kept(plan: Plan) -> None:
     assert effective == plan.train.global_batch_size, (
         f"effective batch {effective}, spec asks for {plan.train.global_batch_size}"
     )
-    if traits_of(plan.train.objective.type).in_batch:
-        assert run.gradient_accumulation_steps == 1, "accumulation would lose in-batch negatives"
+    if compares_rows(plan.train.objective.type, plan.train.objective.loss):
+        assert run.gradient_accumulation_steps == 1, "accumulation would lose comparisons within the batch"
 
 
 def _every_leaf_has_one_origin(plan: Plan) -> None:

@@ -14,6 +14,9 @@ class ObjectiveTraits:
     gradient accumulation changes the objective, and an incomplete last batch would give its rows
     fewer comparisons, so it is left out of training (`drop_last`).
 
+    `in_batch_losses`: where only some losses of the objective compare rows, those. Their batches are
+    not split either; an incomplete last batch is trained on.
+
     `can_cache`: an exact cached form of the loss exists (gradient caching), which keeps the whole
     batch in the objective while it holds the activations of one mini-batch only.
     """
@@ -21,6 +24,7 @@ class ObjectiveTraits:
     required: tuple[str, ...]
     optional: tuple[str, ...] = ()
     in_batch: bool = False
+    in_batch_losses: tuple[str, ...] = ()
     can_cache: bool = False
 
     @property
@@ -37,8 +41,12 @@ TRAITS: dict[str, ObjectiveTraits] = {
         required=("query", "positive"), optional=("negatives",), in_batch=True, can_cache=True
     ),
     "triplet": ObjectiveTraits(required=("query", "positive", "negatives")),
-    "scored_pairs": ObjectiveTraits(required=("query", "positive", "score")),
-    "binary_pairs": ObjectiveTraits(required=("query", "positive", "label")),
+    "scored_pairs": ObjectiveTraits(
+        required=("query", "positive", "score"), in_batch_losses=("cosent", "angle")
+    ),
+    "binary_pairs": ObjectiveTraits(
+        required=("query", "positive", "label"), in_batch_losses=("online_contrastive",)
+    ),
     "labelled_classes": ObjectiveTraits(required=("query", "label"), in_batch=True),
 }
 
@@ -50,6 +58,12 @@ TEXT_ROLES = ("query", "positive", "negatives")
 
 def traits_of(objective: str) -> ObjectiveTraits:
     return TRAITS[objective]
+
+
+def compares_rows(objective: str, loss: str | None) -> bool:
+    """Does the loss compare the rows of a batch, so that the batch must stay whole?"""
+    traits = TRAITS[objective]
+    return traits.in_batch or loss in traits.in_batch_losses
 
 
 def text_columns(roles: tuple[str, ...], num_negatives: int | None) -> int:

@@ -241,7 +241,7 @@ def test_labelled_classes_keep_the_batch_whole(tmp_path: Path) -> None:
     tree = spec_tree(
         train={"objective": {"type": "labelled_classes"}, "global_batch_size": 128}, data={"train": [source]}
     )
-    data = data_facts(roles=("query", "label"), query_lengths=lengths(max=256))
+    data = data_facts(roles=("query", "label"), classes=4, query_lengths=lengths(max=256))
     ways = []
     for memory_gib in (24, 6):
         plan = plan_of(tmp_path, hardware(memory_gib=memory_gib), tree=tree, data=data)
@@ -249,6 +249,31 @@ def test_labelled_classes_keep_the_batch_whole(tmp_path: Path) -> None:
         assert plan.execution.gradient_accumulation_steps == 1
         ways.append(plan.execution.gradient_checkpointing)
     assert ways == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("objective", "role", "loss", "whole"),
+    [
+        ("scored_pairs", "score", "cosent", True),
+        ("scored_pairs", "score", "angle", True),
+        ("scored_pairs", "score", "cosine", False),
+        ("binary_pairs", "label", "online_contrastive", True),
+        ("binary_pairs", "label", "contrastive", False),
+    ],
+)
+def test_losses_that_compare_rows_keep_the_batch_whole(
+    tmp_path: Path, objective: str, role: str, loss: str, whole: bool
+) -> None:
+    source = {"type": "file", "path": "a.csv", "roles": {"query": "q", "positive": "p", role: role}}
+    tree = spec_tree(
+        train={"objective": {"type": objective, "loss": loss}, "global_batch_size": 128},
+        data={"train": [source]},
+    )
+    plan = plan_of(
+        tmp_path, hardware(memory_gib=6), tree=tree, data=data_facts(roles=("query", "positive", role))
+    )
+    assert (plan.execution.gradient_accumulation_steps == 1) is whole
+    assert plan.execution.gradient_checkpointing is whole
 
 
 def test_what_does_not_fit_comes_with_changes_that_do(tmp_path: Path) -> None:
@@ -314,7 +339,7 @@ def firsts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Plan]:
         source = {"type": "file", "path": "a.jsonl", "roles": columns}
         tree = spec_tree(train={"objective": {"type": objective}}, data={"train": [source]})
         plans[objective] = resolved(
-            folder, tree, data=data_facts(roles=roles, num_negatives=1, train_rows=10_000)
+            folder, tree, data=data_facts(roles=roles, num_negatives=1, train_rows=10_000, classes=4)
         )
     return plans
 
@@ -340,7 +365,7 @@ def test_no_memory_size_changes_the_effective_batch(
     assert (run.per_device_train_batch_size or 0) * (run.gradient_accumulation_steps or 0) == batch
     assert plan.estimates is not None
     assert plan.estimates.peak_memory_bytes <= (run.memory_limit_bytes or 0)
-    if objective in ("contrastive", "labelled_classes"):
+    if objective in ("contrastive", "scored_pairs", "labelled_classes"):
         assert run.gradient_accumulation_steps == 1
         assert run.per_device_train_batch_size == batch
 
