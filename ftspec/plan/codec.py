@@ -22,6 +22,7 @@ HASH_VERSION = 1  # raised when the canonical form changes, so that old entries 
 # Where things lie and what the store holds; the same plan on another day or disk.
 VOLATILE = (
     "spec_path",
+    "machine.name",  # of its profile, or this-machine; its facts count
     "data.folder",
     "model.facts.location",
     "model.facts.origin",
