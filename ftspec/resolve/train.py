@@ -293,6 +293,15 @@ def _resolve_eval_steps(desk: Desk, total_steps: int) -> int | None:
     wish = desk.spec.train
     if desk.data.validation_queries:
         if wish.eval_steps is not None:
+            if wish.eval_steps > total_steps:
+                desk.fault(
+                    codes.BAD_VALUE,
+                    f"an evaluation every {wish.eval_steps} steps in a run of {total_steps} steps: "
+                    "there would be none",
+                    "train",
+                    "eval_steps",
+                    help=f"use at most {total_steps}, or leave it away: ten times in a run",
+                )
             return wish.eval_steps
         steps = max(1, math.ceil(total_steps / EVALS_PER_RUN))
         _decide_interval(desk, "eval_steps", steps, total_steps, EVALS_PER_RUN)

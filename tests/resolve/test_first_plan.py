@@ -1,8 +1,10 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ftspec.plan.codec import digest
 from ftspec.plan.fields import get, leaves
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import OriginKind
@@ -181,6 +183,16 @@ def test_checkpoints_stand_where_the_best_is_judged(tmp_path: Path) -> None:
     tree["train"] = {**tree["train"], "eval_steps": 50, "save_steps": 70}
     _, found = resolve(tmp_path, tree, data=data_facts(validation_queries=50))
     assert codes_of(found) == ["FTS205"]
+    tree["train"] = {**tree["train"], "eval_steps": 4000, "save_steps": None}
+    _, found = resolve(tmp_path, tree, data=data_facts(validation_queries=50))
+    assert codes_of(found) == ["FTS205"]  # 3100 steps: nothing would be evaluated
+
+
+def test_a_plan_for_a_saved_profile_is_the_plan_of_that_machine(tmp_path: Path) -> None:
+    plan = resolved(tmp_path, spec_tree())
+    there = replace(plan, machine=replace(plan.machine, name="this-machine"))
+    assert there.machine.name != plan.machine.name
+    assert digest(there) == digest(plan)
 
 
 def test_saves_are_never_far_apart(tmp_path: Path) -> None:
