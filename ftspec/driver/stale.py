@@ -1,6 +1,6 @@
 """Does a saved plan still describe this world? Bound to content: times and paths prove nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ftspec.diagnostics import codes
@@ -39,24 +39,27 @@ def _moved(old: Plan, new: Plan) -> Iterator[str]:
     if causes:
         yield from causes
         return
-    before, after = dict(leaves(old)), dict(leaves(new))
-    changed = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
-    named = ", ".join(f"{path} ({before.get(path)} → {after.get(path)})" for path in changed[:3])
+    named = _changed(old, new, lambda path: True)
     yield f"this version of ftspec decides otherwise: {named or 'its decisions differ'}"
+
+
+def _changed(old: Plan, new: Plan, wanted: Callable[[str], bool]) -> str:
+    """At most three leaves with their old and new values."""
+    before, after = dict(leaves(old)), dict(leaves(new))
+    paths = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+    named = [f"{path}: {before.get(path)} → {after.get(path)}" for path in paths if wanted(path)]
+    return ", ".join(named[:3])
 
 
 def _causes(old: Plan, new: Plan) -> Iterator[str]:
     if old.spec_hash != new.spec_hash:
-        before, after = dict(leaves(old)), dict(leaves(new))
-        changed = sorted(
-            path
-            for path in before.keys() | after.keys()
-            if not path.startswith("execution.") and before.get(path) != after.get(path)
-        )
-        named = ", ".join(f"{path}: {before.get(path)} → {after.get(path)}" for path in changed[:3])
+        named = _changed(old, new, lambda path: not path.startswith("execution."))
         yield f"spec {old.spec_path}: {named or 'its text means something else'}"
     if old.model.facts.digest != new.model.facts.digest:
         yield f"base model {old.model.base}: {_short(old.model.facts.digest)} → {_short(new.model.facts.digest)}"
+    before, after = old.evaluation.baseline_facts, new.evaluation.baseline_facts
+    if before is not None and after is not None and before.digest != after.digest:
+        yield f"baseline {old.evaluation.baseline}: {_short(before.digest)} → {_short(after.digest)}"
     if old.data.facts.digest != new.data.facts.digest:
         yield from _moved_sources(old.data.facts.sources, new.data.facts.sources)
     if old.machine.digest != new.machine.digest:
