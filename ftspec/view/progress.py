@@ -54,8 +54,9 @@ def describe(event: Event) -> str:
         case "log" if values.get("loss") is not None:
             return f"loss {values['loss']:.3f}"
         case "eval":
-            metrics = {k: v for k, v in values.items() if isinstance(v, float)}
-            return "validation " + ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
+            metrics = values.get("metrics") or {}
+            shown = [f"{name} {value:.3f}" for name, value in metrics.items() if value is not None]
+            return f"validation {', '.join(shown)}" if shown else ""
         case "resumed":
             return f"resumed from the checkpoint of step {values.get('step')}"
         case "warning":
