@@ -1,12 +1,14 @@
 """Rates that earlier runs measured here, so that the next prediction is better than a guess."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from ftspec.driver.planfile import read_plan_file
 from ftspec.estimate.time import Calibration, encode_flops, train_flops
 from ftspec.plan.model import Plan
 from ftspec.store.project import Project
-from ftspec.store.run_record import RunRecord, all_records
+
+if TYPE_CHECKING:
+    from ftspec.store.run_record import RunRecord
 
 
 def calibrations(project: Project, *, machine_digest: str, model_digest: str) -> dict[str, Calibration]:
@@ -30,8 +32,11 @@ def calibrations(project: Project, *, machine_digest: str, model_digest: str) ->
     return found
 
 
-def _matching(project: Project, machine_digest: str, model_digest: str) -> Iterator[tuple[RunRecord, Plan]]:
+def _matching(project: Project, machine_digest: str, model_digest: str) -> Iterator[tuple["RunRecord", Plan]]:
     """Newest first. A record or plan that cannot be read calibrates nothing; `state verify` reports it."""
+    from ftspec.driver.planfile import read_plan_file
+    from ftspec.store.run_record import all_records
+
     records, _ = all_records(project)
     for record in reversed(records):
         same = record.machine.get("digest") == machine_digest and record.base_model_digest == model_digest

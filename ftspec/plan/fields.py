@@ -26,9 +26,11 @@ def leaves(plan: Plan) -> Iterator[tuple[str, Value]]:
 
 def get(plan: Plan, field: str) -> Value:
     """Value of a leaf. Raises KeyError for a path that is no leaf of this plan."""
-    for path, value in leaves(plan):
-        if path == field:
-            return value
+    section = field.partition(".")[0]
+    if section in SECTIONS:
+        for path, value in _walk(section, getattr(plan, section)):
+            if path == field:
+                return value
     raise KeyError(field)
 
 
