@@ -94,6 +94,16 @@ def echo_json(value: object) -> None:
     click.echo(json.dumps(value, indent=1, ensure_ascii=False))
 
 
+def write_file(path: Path, text: str) -> None:
+    """Replace a file that the user named, in one step; a place that cannot be written is their fault."""
+    from ftspec.store.files import write_atomically
+
+    try:
+        write_atomically(path, text)
+    except OSError as error:
+        raise click.FileError(str(path), hint=error.strerror or str(error)) from error
+
+
 def find_project(folder: Path | None) -> Project:
     """The project of `--project`, or the one around the working directory."""
     if folder is None:

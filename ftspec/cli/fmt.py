@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ftspec.cli.common import fail, report
+from ftspec.cli.common import fail, report, write_file
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostics, Span
 
@@ -22,7 +22,6 @@ def fmt_command(specs: tuple[Path, ...], check: bool) -> None:
     """
     from ftspec.source.format import format_text
     from ftspec.source.load import load_document
-    from ftspec.store.files import write_atomically
 
     found = Diagnostics()
     changed = 0
@@ -44,7 +43,7 @@ def fmt_command(specs: tuple[Path, ...], check: bool) -> None:
                 help=f"ftspec fmt {path}",
             )
         else:
-            write_atomically(path, formatted)
+            write_file(path, formatted)
             click.echo(f"formatted {path}")
     if found.has_errors:
         fail(found)

@@ -1,9 +1,11 @@
 """`ftspec init`"""
 
+import os
 from pathlib import Path
 
 import click
 
+from ftspec.cli.common import write_file
 from ftspec.paths import shared_folder
 
 TEMPLATES = {
@@ -24,7 +26,9 @@ TEMPLATES = {
     help="Where training data comes from: a code base, a file of pairs, a BEIR folder.",
 )
 @click.option("--name", help="Name of the model; default: the file's name.")
-@click.option("--path", "data_path", help="Data: folder or file to learn from.")
+@click.option(
+    "--path", "data_path", help="Data: folder or file to learn from, seen from the working directory."
+)
 def init_command(file: Path, template: str, name: str | None, data_path: str | None) -> None:
     """Write a first spec, ready to be read and changed.
 
@@ -35,7 +39,6 @@ def init_command(file: Path, template: str, name: str | None, data_path: str | N
     """
     from ftspec.source.edit import set_values
     from ftspec.source.format import format_text
-    from ftspec.store.files import write_atomically
 
     if file.exists():
         raise click.ClickException(f"{file} exists; it is not overwritten")
@@ -47,12 +50,20 @@ def init_command(file: Path, template: str, name: str | None, data_path: str | N
     text = text.replace("$schema=../schemas/spec.schema.json", "$schema=spec.schema.json", 1)
     values: dict[str, str | None] = {"metadata.name": name or _name_from(file), "metadata.description": None}
     if data_path is not None:
-        values["data.train.0.path"] = data_path
+        values["data.train.0.path"] = _from_spec(data_path, file)
         if template == "beir":
-            values["data.evaluation.0.path"] = data_path
-    write_atomically(file, format_text(set_values(text, values)))
+            values["data.evaluation.0.path"] = _from_spec(data_path, file)
+    write_file(file, format_text(set_values(text, values)))
     click.echo(f"Wrote {file}. Next: ftspec plan {file}")
     click.echo(f"For completion in editors: ftspec schema > {file.parent / 'spec.schema.json'}", err=True)
+
+
+def _from_spec(path: str, spec: Path) -> str:
+    """A path as the spec has to write it: relative to its own folder. `stdlib`, references to variables
+    and absolute paths stay as they are."""
+    if (path == "stdlib" and not Path(path).exists()) or path.startswith(("/", "~", "${")):
+        return path
+    return Path(os.path.relpath(path, spec.parent)).as_posix()
 
 
 def _name_from(file: Path) -> str:

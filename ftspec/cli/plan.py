@@ -16,6 +16,7 @@ from ftspec.cli.common import (
     set_option,
     terminal_width,
     wants_color,
+    write_file,
 )
 from ftspec.cli.exits import CHANGES, DONE
 from ftspec.plan.model import Action, Plan
@@ -55,7 +56,6 @@ def plan_command(
     """
     from ftspec.driver.compile import compile_spec
     from ftspec.plan.codec import plan_to_json
-    from ftspec.store.files import write_atomically
 
     compiled, found = compile_spec(
         spec, project=find_project(project_folder), overrides=overrides, hardware_name=hardware
@@ -67,7 +67,7 @@ def plan_command(
     if out is not None:
         if not out.parent.is_dir():
             raise click.UsageError(f"--out: there is no folder {str(out.parent)!r}")
-        write_atomically(out, plan_to_json(plan))
+        write_file(out, plan_to_json(plan))
     show_plan(plan, format_)
     if out is not None and format_ == "human":
         click.echo(f"\nSaved to {out}. Run exactly this with: ftspec apply {out}", err=True)
