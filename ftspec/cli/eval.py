@@ -13,6 +13,7 @@ from ftspec.cli.common import (
     terminal_width,
     wants_color,
 )
+from ftspec.store.project import Project
 
 
 @click.command("eval")
@@ -45,7 +46,7 @@ def eval_command(
         raise click.UsageError("name a model or a run, or give --spec")
     project = find_project(project_folder)
     if spec_path is not None:
-        record = find_run(project, spec_hash=_spec_hash(spec_path, format_), label=str(spec_path))
+        record = find_run(project, gate_key=_gate_key(spec_path, project, format_), label=str(spec_path))
     else:
         record = find_run(project, name=name, version=version, label=name or "")
     summary, verdict = read_recorded(project, record)
@@ -62,15 +63,11 @@ def eval_command(
         click.echo(render_evidence(summary, verdict, terminal_width(), color=color), nl=False, color=color)
 
 
-def _spec_hash(path: Path, format_: str) -> str:
-    from ftspec.source.load import load_document
-    from ftspec.spec.canonical import spec_hash
-    from ftspec.spec.check import check_spec
+def _gate_key(path: Path, project: Project, format_: str) -> str:
+    """Of the verdict that `apply` would come to; wording and remarks of a spec do not reach it."""
+    from ftspec.driver.compile import compile_spec
 
-    document, found = load_document(path)
-    if document is None:
+    compiled, found = compile_spec(path, project=project)
+    if compiled is None:
         fail(found, format_=format_)
-    spec, found = check_spec(document)
-    if spec is None:
-        fail(found, format_=format_)
-    return spec_hash(spec)
+    return next(stage.key for stage in compiled.plan.stages if stage.name == "gate")

@@ -18,16 +18,17 @@ def find_run(
     label: str,
     name: str | None = None,
     version: str | None = None,
-    spec_hash: str | None = None,
+    gate_key: str | None = None,
 ) -> RunRecord:
     """The run `name`, or the run that made the model `name` (of `version`, else its current one), or
-    the latest run of that name; or the latest run of a spec. Raises FtspecError (FTS614).
+    the latest run of that name; or the latest run whose gate stage has `gate_key`, which is what a spec
+    comes to now, however it is worded. Raises FtspecError (FTS614).
 
     `label` is what the user wrote.
     """
     records = all_records(project)[0]
-    if spec_hash is not None:
-        chosen = [record for record in records if record.spec_hash == spec_hash]
+    if gate_key is not None:
+        chosen = [record for record in records if record.stage_key("gate") == gate_key]
         if chosen:
             return chosen[-1]
         raise _not_found(f"no finished run of {label} as it stands now", "`ftspec apply` makes one")

@@ -144,14 +144,19 @@ def test_detailed_exit_code_tells_whether_apply_would_run(finished: Finished) ->
     ftspec("plan", "spec.yaml", "--set", "train.seed=1", "--detailed-exitcode", cwd=finished.folder, exits=2)
 
 
-def test_words_about_a_spec_run_nothing(copied: Path) -> None:
+def test_words_about_a_spec_run_nothing(copied: Path, finished: Finished) -> None:
     text = (copied / "spec.yaml").read_text(encoding="utf-8")
-    text = "# A remark.\n\n" + text.replace("name: tiny", 'name: "tiny"').replace(
+    text = "# A remark.\n\n" + text.replace("name: tiny", 'name: "tiny"\n  description: other words').replace(
         "  max_steps", "\n  max_steps"
     )
     (copied / "spec.yaml").write_text(text, encoding="utf-8")
     assert set(actions(copied).values()) == {"reuse"}
     assert apply(copied)["verdict"] == "unchanged"
+    shown = ftspec_json("eval", "--spec", "spec.yaml", cwd=copied)
+    assert shown["run_id"] == finished.result["run_id"]
+    text = text.replace("1.0e-3", "2.0e-3")
+    (copied / "spec.yaml").write_text(text, encoding="utf-8")
+    assert "FTS614" in ftspec("eval", "--spec", "spec.yaml", cwd=copied, exits=1).stderr
 
 
 def test_gates_fail_and_abstain_without_training_again(copied: Path, finished: Finished) -> None:

@@ -328,7 +328,7 @@ def test_eval_of_what_is_not_there(project: Project) -> None:
 
 
 def test_eval_by_spec(project: Project) -> None:
-    record = find_run(project, spec_hash="sha256:" + "a" * 64, label="spec.yaml")
-    assert record.run_id == RUN
+    key = find_run(project, name="example", label="example").stage_key("gate")
+    assert find_run(project, gate_key=key, label="spec.yaml").run_id == RUN
     with pytest.raises(FtspecError, match=r"no finished run of spec\.yaml"):
-        find_run(project, spec_hash="sha256:" + "0" * 64, label="spec.yaml")
+        find_run(project, gate_key="sha256:" + "0" * 64, label="spec.yaml")
