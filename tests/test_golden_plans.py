@@ -111,7 +111,12 @@ def plan_on(large: Path, project: Project) -> Callable[[str, str], Planned]:
             hardware, found = load_hardware(machine)
             assert hardware is not None, [*found]
             made, found = plan_for(
-                spec, document, replace(worlds[name], hardware=hardware), path=path, overrides=()
+                spec,
+                document,
+                replace(worlds[name], hardware=hardware),
+                project=project,
+                path=path,
+                overrides=(),
             )
         finally:
             os.chdir(before)

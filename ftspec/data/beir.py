@@ -170,7 +170,7 @@ def open_beir(plan: SourcePlan, folder: Path, index: int) -> BeirSource:
         there = sorted(path.stem for path in (root / "qrels").glob("*.tsv"))
         raise not_found(
             f"`{plan.path}`: there is no file qrels/{plan.split}.tsv",
-            f"It has the splits {', '.join(there)}." if there else "",
+            f"it has the splits {', '.join(there)}" if there else "",
         )
     return BeirSource(
         label=plan.path,

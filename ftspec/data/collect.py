@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from ftspec.data.request import DataRequest
 from ftspec.data.rows import Evaluation, Progress, Row, RowFault, Source, normalise
+from ftspec.data.sources import about_source, source_key
 from ftspec.diagnostics.codes import BAD_ROW, ROWS_SKIPPED, SOURCE_EMPTY
 from ftspec.diagnostics.model import Diagnostics, FtspecError, Severity, Span
 from ftspec.plan.facts import SourceFacts
@@ -14,6 +15,7 @@ from ftspec.plan.stages import VERSIONS
 INGEST_VERSION = VERSIONS["ingest"]  # raised there when the same sources give other rows
 MAX_FAULTS_SHOWN = 20
 _EXAMPLES = 3
+_SKIP = "mend the rows; or `data.on_error: skip` leaves them out, and the plan counts them"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,16 +60,25 @@ def collect(
                 faults.extend(skipped)
                 count = len(evaluation.queries)
         except FtspecError as error:
-            found.extend(error.diagnostics)
+            found.extend(about_source(each, request, index) for each in error.diagnostics)
             continue
+        place = (*source_key(request, index), "path")
         if request.on_error == "fail" and not source.skips_faults:
             shown = _report(faults, shown, found)
         elif count == 0:
             found.add(
-                SOURCE_EMPTY, f"`{source.label}`: {len(faults)} rows skipped, none left", help=_first(faults)
+                SOURCE_EMPTY,
+                f"`{source.label}`: {len(faults)} rows skipped, none left",
+                help=_first(faults),
+                about=place,
             )
         if count == 0 and not faults:
-            found.add(SOURCE_EMPTY, f"`{source.label}`")
+            found.add(
+                SOURCE_EMPTY,
+                f"`{source.label}` is empty",
+                help="name another source, or fill it",
+                about=place,
+            )
         facts.append(
             SourceFacts(
                 label=source.label,
@@ -83,7 +94,12 @@ def collect(
         return None, found
     kept, filtered_out, duplicates = _clean(rows, request.filters, several=num_train > 1)
     if not kept:
-        found.add(SOURCE_EMPTY, f"the filters leave none of {len(rows)} training rows")
+        found.add(
+            SOURCE_EMPTY,
+            f"the filters leave none of {len(rows)} training rows",
+            help="loosen `data.filters`",
+            about=("data", "filters"),
+        )
         return None, found
     return (
         Dataset(
@@ -124,7 +140,7 @@ def _counter(total: int, on_progress: Progress | None) -> Callable[[], None]:
 
 
 def _first(faults: list[RowFault]) -> str:
-    return f"The first: {faults[0]}" if faults else ""
+    return f"the first: {faults[0]}" if faults else ""
 
 
 def _report(faults: list[RowFault], shown: int, found: Diagnostics) -> int:
@@ -133,7 +149,7 @@ def _report(faults: list[RowFault], shown: int, found: Diagnostics) -> int:
         end = len(fault.excerpt) + 1
         found.add(
             BAD_ROW,
-            str(fault),
+            fault.reason if fault.line else str(fault),
             primary=Span(
                 path=fault.file,
                 line=fault.line,
@@ -144,13 +160,14 @@ def _report(faults: list[RowFault], shown: int, found: Diagnostics) -> int:
             )
             if fault.line
             else None,
+            help=_SKIP if fault is faults[-1] else "",
         )
     hidden = len(faults) - len(here)
     if hidden > 0:
         found.add(
             BAD_ROW,
             f"{faults[0].file}: {hidden} more bad rows, {len(faults)} in all",
-            help="`data.on_error: skip` leaves bad rows out and counts them.",
+            help=_SKIP,
         )
     return shown + len(here)
 

@@ -77,11 +77,16 @@ def divide(dataset: Dataset, split: Split, limit: Limit) -> tuple[Parts | None, 
         rows, dropped = held.kept, dropped + len(held.dropped)
         validation = _limited(ranking_task(held.held, threshold), limit, split.seed, "validation")
         if not validation.queries:
-            found.add(SPLIT_EMPTY, "validation: no query with a relevant document", help=_HELP)
+            found.add(SPLIT_EMPTY, "validation: no query with a relevant document", help=_HELP, about=_ABOUT)
     if not test.queries:
-        found.add(SPLIT_EMPTY, "test: no query with a relevant document", help=_HELP)
+        found.add(SPLIT_EMPTY, "test: no query with a relevant document", help=_HELP, about=_ABOUT)
     if not rows:
-        found.add(SPLIT_EMPTY, f"train: no row is left, {dropped} dropped for shared texts", help=_HELP)
+        found.add(
+            SPLIT_EMPTY,
+            f"train: no row is left, {dropped} dropped for shared texts",
+            help=_HELP,
+            about=_ABOUT,
+        )
     if found.has_errors:
         return None, found
     return (
@@ -101,7 +106,8 @@ def divide(dataset: Dataset, split: Split, limit: Limit) -> tuple[Parts | None, 
     )
 
 
-_HELP = "Give more data, another `data.split.by`, or another share."
+_HELP = "give more data, another `data.split.by`, or another share"
+_ABOUT = ("data", "split")
 
 
 def _has_class(row: Row) -> bool:

@@ -26,7 +26,7 @@ def resolve_path(written: str, folder: Path) -> Path:
         if found is None:
             raise not_found(
                 f"`{written}`: the environment variable {match.group(1)} is not set",
-                f"Set it: export {match.group(1)}=…",
+                f"set it: export {match.group(1)}=…",
             )
         return found
 
@@ -42,7 +42,10 @@ def require(path: Path, written: str, *, folder: bool) -> None:
         raise not_found(f"`{written}`: the {kind} {path} may not be read")
     if path.exists():
         raise not_found(f"`{written}`: {path} is not a {kind}")
-    raise not_found(f"`{written}`: there is no {kind} {path}")
+    where = "" if str(path) == written else f" {path}"
+    raise not_found(
+        f"`{written}`: there is no such {kind}{where}", "paths are relative to the folder of the spec"
+    )
 
 
 def standard_library() -> Path:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 from ftspec.data.beir import open_beir
 from ftspec.data.code import open_code
@@ -9,7 +10,7 @@ from ftspec.data.request import DataRequest
 from ftspec.data.rows import Source
 from ftspec.data.table import open_table
 from ftspec.diagnostics.codes import SOURCE_EMPTY
-from ftspec.diagnostics.model import Diagnostics, FtspecError
+from ftspec.diagnostics.model import Diagnostic, Diagnostics, FtspecError
 from ftspec.plan.model import SourcePlan
 from ftspec.store.digests import DigestCache
 
@@ -22,12 +23,28 @@ def open_sources(request: DataRequest) -> tuple[tuple[Source, ...] | None, Diagn
         try:
             source = _open(plan, request, index)
         except FtspecError as error:
-            found.extend(error.diagnostics)
+            found.extend(about_source(each, request, index) for each in error.diagnostics)
             continue
         if not source.files:
-            found.add(SOURCE_EMPTY, f"`{plan.path}`: no file matches")
+            found.add(
+                SOURCE_EMPTY,
+                f"`{plan.path}`: no file matches",
+                help="see `include` and `exclude` of the source",
+                about=source_key(request, index),
+            )
         opened.append(source)
     return (None if found.has_errors else tuple(opened)), found
+
+
+def source_key(request: DataRequest, index: int) -> tuple[str | int, ...]:
+    """Where the spec names the source: those of training are counted first."""
+    num_train = len(request.train)
+    return ("data", "train", index) if index < num_train else ("data", "evaluation", index - num_train)
+
+
+def about_source(found: Diagnostic, request: DataRequest, index: int) -> Diagnostic:
+    """A finding about a source, which itself only names a key of it, such as `roles.query`."""
+    return replace(found, about=(*source_key(request, index), *(found.about or ("path",))))
 
 
 def _open(plan: SourcePlan, request: DataRequest, index: int) -> Source:

@@ -147,7 +147,8 @@ def _missing(label: str, role: str, column: str, columns: list[str]) -> Diagnost
     return Diagnostic(
         code=MISSING_COLUMN,
         detail=f"{label}: no column `{column}` for the role `{role}`; the file has {have}",
-        help=f"did you mean `{close[0]}`?" if close else f"Set `roles.{role}` to one of them.",
+        help=f"did you mean `{close[0]}`?" if close else f"set `roles.{role}` to one of them",
+        about=("roles", role),
     )
 
 

@@ -41,7 +41,7 @@ def format_of(path: Path, given: str | None) -> str:
     if found is None:
         raise not_found(
             f"{path}: the ending `{path.suffix}` tells no format",
-            f"Set `format` to one of {', '.join(FORMATS)}.",
+            f"set `format` to one of {', '.join(FORMATS)}",
         )
     return found
 
@@ -72,7 +72,9 @@ def open_text(path: Path) -> Iterator[TextIO]:
     except (OSError, EOFError, zlib.error) as error:
         raise not_found(f"{path}: {error}") from error
     except UnicodeDecodeError as error:
-        raise not_found(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
+        raise not_found(
+            f"{path}: not UTF-8 text ({error.reason} at byte {error.start})", "save the file as UTF-8"
+        ) from error
 
 
 def _open(path: Path) -> TextIO:

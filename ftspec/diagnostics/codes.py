@@ -174,7 +174,7 @@ SEQUENCE_TOO_LONG = _code(
 FREEZE_TOO_MANY = _code(
     "FTS305",
     "error",
-    "more layers frozen than the model has",
+    "freezing leaves no layer to train",
     "Freezing all layers, or more than there are, trains nothing.",
 )
 DIMENSION_TOO_LARGE = _code(

@@ -46,7 +46,11 @@ class Related:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnostic:
-    """One finding. The summary is the constant sentence of its code; values stand in `detail`."""
+    """One finding. The summary is the constant sentence of its code; values stand in `detail`.
+
+    `about` names a key of the spec, for rooms that know what was asked for and not where it is written;
+    the driver turns it into `primary`.
+    """
 
     code: Code
     detail: str = ""
@@ -54,6 +58,7 @@ class Diagnostic:
     related: tuple[Related, ...] = ()
     help: str = ""
     severity: Severity | None = None  # None: the code's own
+    about: tuple[str | int, ...] = ()
 
     @property
     def level(self) -> Severity:
@@ -83,10 +88,17 @@ class Diagnostics:
         related: tuple[Related, ...] = (),
         help: str = "",
         severity: Severity | None = None,
+        about: tuple[str | int, ...] = (),
     ) -> None:
         self.items.append(
             Diagnostic(
-                code=code, detail=detail, primary=primary, related=related, help=help, severity=severity
+                code=code,
+                detail=detail,
+                primary=primary,
+                related=related,
+                help=help,
+                severity=severity,
+                about=about,
             )
         )
 

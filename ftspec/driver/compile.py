@@ -1,10 +1,10 @@
 """From the text of a spec to a plan: the front half of the compiler, in one call."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ftspec.diagnostics.model import Diagnostics
+from ftspec.diagnostics.model import Diagnostic, Diagnostics
 from ftspec.driver.calibrate import calibrations
 from ftspec.driver.facts import World, gather
 from ftspec.driver.lookup import stored_stages
@@ -48,7 +48,7 @@ def compile_spec(
     if spec is None or found.has_errors:
         return None, found
     world, here = gather(spec, folder=document.folder, project=project, hardware_name=hardware_name)
-    found.extend(here)
+    found.extend(_placed(each, document) for each in here)
     if world is None:
         return None, found
     plan, here = plan_for(spec, document, world, project=project, path=path, overrides=overrides)
@@ -57,6 +57,13 @@ def compile_spec(
         return None, found
     plan = with_stages(plan, stored_stages(project))
     return Compilation(plan=plan, spec=spec, document=document, world=world), found
+
+
+def _placed(found: Diagnostic, document: Document) -> Diagnostic:
+    """With the place of the key that it is about."""
+    if found.primary is not None or not found.about:
+        return found
+    return replace(found, primary=document.span(found.about))
 
 
 def plan_for(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from ftspec.diagnostics.codes import BAD_HARDWARE, UNKNOWN_HARDWARE
 from ftspec.diagnostics.model import Diagnostic, Diagnostics
@@ -100,18 +101,25 @@ def _name_for(path: Path) -> str:
 
 def _faults(error: ValidationError, document: Document) -> Iterator[Diagnostic]:
     for fault in error.errors():
+        loc = fault["loc"]
         unknown = fault["type"] == "extra_forbidden"
-        place = ".".join(str(part) for part in fault["loc"])
-        message = (
-            "is not a key of a hardware profile" if unknown else fault["msg"].removeprefix("Value error, ")
-        )
-        known = get_close_matches(str(fault["loc"][-1]), _keys(), n=1) if unknown else []
+        known = get_close_matches(str(loc[-1]), _keys(), n=1) if unknown else []
         yield Diagnostic(
             code=BAD_HARDWARE,
-            detail=f"`{place}` {message}" if unknown else f"`{place}`: {message}",
-            primary=document.span(fault["loc"], key=unknown),
+            detail=f"`{'.'.join(str(part) for part in loc)}`{_message(fault)}",
+            primary=document.span(loc, key=unknown),
             help=f"did you mean `{known[0]}`?" if known else "",
         )
+
+
+def _message(fault: ErrorDetails) -> str:
+    if fault["type"] == "extra_forbidden":
+        return " is not a key of a hardware profile"
+    if fault["type"] == "missing":
+        return " is missing"
+    if fault["type"] == "string_pattern_mismatch" and fault["loc"][-1] == "memory":
+        return " needs a size: a number and B, KiB, MiB, GiB or TiB, such as `24GiB`"
+    return ": " + fault["msg"].removeprefix("Value error, ")
 
 
 def _keys() -> set[str]:

@@ -32,7 +32,7 @@ def read_facts(
     found = Diagnostics()
     try:
         with DigestCache(cache) as digests:
-            return _read(folder.absolute(), id, origin, digests), found
+            return _read(folder, id, origin, digests), found
     except UnreadableModelError as error:
         found.add(codes.MODEL_NOT_READABLE, str(error), help="download the model again, or use another one")
     except OSError as error:
@@ -57,7 +57,7 @@ def _read(folder: Path, id: str, origin: str, digests: DigestCache) -> ModelFact
     return ModelFacts(
         id=id,
         origin=origin,
-        location=str(folder),
+        location=str(folder.absolute()),
         digest=_digest(
             folder, chain, all_weights, digests, python=transformer.remote_code or chain.remote_code
         ),

@@ -48,20 +48,20 @@ def find_model(
     local = folder / base
     if _holds_model(local):
         return read_facts(local, id=base, origin="path", cache=cache)
-    looked.append(f"a folder {local}")
+    looked.append(f"a folder `{local}`")
 
     if store is not None and "/" not in base:
         registered = _registered(store / base, revision)
         if registered is not None:
             return read_facts(registered, id=base, origin="store", cache=cache)
-        looked.append(f"registered models in {store}")
+        looked.append("the models registered in this project")
 
     hub = cache_folder()
     for id in hub_ids(base):
         snapshot = find_snapshot(id, revision, hub)
         if snapshot is not None:
             return read_facts(snapshot, id=base, origin="hub-cache", cache=cache)
-    looked.append(f"the hub cache {hub}" + (f", revision {revision}" if revision else ""))
+    looked.append(f"the hub cache {_short(hub)}" + (f", revision {revision}" if revision else ""))
 
     facts = _from_package(base, revision, cache, found, looked)
     if facts is None and not found.has_errors:
@@ -84,7 +84,7 @@ def _read_path(base: str, folder: Path, cache: Path | None) -> tuple[ModelFacts 
         return read_facts(path, id=base, origin="path", cache=cache)
     found.add(
         codes.MODEL_NOT_FOUND,
-        f"there is no folder {path}",
+        f"there is no folder `{path}`",
         help="paths are relative to the folder of the spec",
     )
     return None, found
@@ -154,6 +154,12 @@ def _registered_names(store: Path | None) -> list[str]:
         return sorted(path.name for path in store.iterdir()) if store is not None else []
     except OSError:
         return []
+
+
+def _short(path: Path) -> Path | str:
+    """`~/.cache/…` for what lies in the home folder."""
+    home = Path.home()
+    return f"~/{path.relative_to(home).as_posix()}" if path.is_relative_to(home) else path
 
 
 def _is_folder(path: Path) -> bool:

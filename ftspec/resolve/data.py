@@ -142,8 +142,8 @@ def _check_leakage(desk: Desk) -> None:
         f"train and test share {' and '.join(shared)}" + (f", such as {examples}" if examples else ""),
         "data",
         "evaluation",
-        help="take these rows out of the training data, or leave `data.evaluation` away so that the split "
-        "holds out rows that share nothing with the rest",
+        help="drop these rows from the training data with `data.split.leakage: drop_train`, or leave "
+        "`data.evaluation` away so that the split holds out rows that share nothing with the rest",
     )
 
 
@@ -181,7 +181,7 @@ def _note_quality(desk: Desk) -> None:
     if pairs and facts.distinct_positives < LOW_DIVERSITY * facts.distinct_queries:
         desk.note(
             codes.LOW_DIVERSITY,
-            f"{facts.distinct_positives} distinct positives for {facts.distinct_queries} distinct queries",
+            f"{facts.distinct_positives} for {facts.distinct_queries} distinct queries",
         )
     columns = (("queries", facts.query_lengths), ("documents", facts.document_lengths))
     cut = [

@@ -74,8 +74,12 @@ def find_run(project: Project, name: str | None) -> tuple[Path | None, Diagnosti
             if pattern.fullmatch(folder.name):
                 return folder, found
     known = ", ".join(folder.name for folder in folders[:5])
-    detail = f"`{name}`; there is {known or 'none yet'}" if name else "there is none yet"
-    found.add(codes.RUN_NOT_FOUND, detail, help="`ftspec runs` lists them")
+    detail = f"no run is called `{name}`; there is {known or 'none yet'}" if name else "there is none yet"
+    found.add(
+        codes.RUN_NOT_FOUND,
+        detail,
+        help="`ftspec runs` lists them" if known else "`ftspec apply SPEC` makes the first one",
+    )
     return None, found
 
 

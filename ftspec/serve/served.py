@@ -188,7 +188,9 @@ def _unknown(project: Project, name: str) -> FtspecError:
         help = f"there is {', '.join(f'`{each}`' for each in known)}"
     else:
         help = "`ftspec apply SPEC` makes the first one"
-    return FtspecError(Diagnostic(code=codes.REGISTERED_MODEL_NOT_FOUND, detail=f"`{name}`", help=help))
+    return FtspecError(
+        Diagnostic(code=codes.REGISTERED_MODEL_NOT_FOUND, detail=f"no model is called `{name}`", help=help)
+    )
 
 
 def _damaged(detail: str) -> FtspecError:

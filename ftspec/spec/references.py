@@ -25,13 +25,18 @@ def check(document: Document, found: Diagnostics) -> None:
                     primary=document.span(path),
                     help="write `${env:NAME}`, with letters, digits and `_` in the name",
                 )
-            elif path[0] != "metadata":
+            elif path[0] != "metadata" and not _is_source(path):
                 found.add(
                     REFERENCE_KEPT,
                     f"`{attempt[0]}` is taken as it is written",
                     primary=document.span(path),
                     help="write the value, or give it by `--set`",
                 )
+
+
+def _is_source(path: tuple[str | int, ...]) -> bool:
+    """`data.train.0.path`: resolved when the source is opened, and not written into the plan."""
+    return path[:2] in {("data", "train"), ("data", "evaluation")} and path[3:] == ("path",)
 
 
 def _texts(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:

@@ -164,7 +164,8 @@ def _connect(path: Path, *, read_only: bool, wait_seconds: float) -> "DuckDBPyCo
             if not taken:
                 raise FtspecError(
                     _unreadable(
-                        f"{path.name}: {_first_line(message)}", "`ftspec state rebuild` makes it again"
+                        f"{path.name}: {_first_line(message).replace(str(path), path.name)}",
+                        "`ftspec state rebuild` makes it again",
                     )
                 ) from error
             if time.monotonic() + pause > deadline:

@@ -44,7 +44,7 @@ def test_what_was_looked_for(tmp_path: Path) -> None:
     folder = write_beir(tmp_path / "set", {"train": [("q0", "d0", 1)]})
     with pytest.raises(FtspecError, match=r"qrels/dev\.tsv") as caught:
         open_beir(plan("dev"), folder, 0)
-    assert caught.value.diagnostics[0].help == "It has the splits train."
+    assert caught.value.diagnostics[0].help == "it has the splits train"
     (folder / "corpus.jsonl").unlink()
     with pytest.raises(FtspecError, match=r"neither corpus\.jsonl nor corpus\.jsonl\.gz"):
         open_beir(plan("train"), folder, 0)

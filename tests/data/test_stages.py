@@ -79,7 +79,7 @@ def test_bad_rows_fail_or_are_counted(tmp_path: Path, tokenizer_json: Path) -> N
     assert {item.code for item in found} == {codes.BAD_ROW}
     assert len(found) == 21
     first, last = found.items[0], found.items[-1]
-    assert first.detail == "r.jsonl:21: `positive` is missing"
+    assert first.detail == "`positive` is missing"
     assert first.primary is not None
     assert (first.primary.line, first.primary.excerpt) == (21, '{"query": "x"}')
     assert "10 more bad rows, 30 in all" in last.detail
