@@ -97,7 +97,12 @@ def test_short_names_are_of_sentence_transformers(tmp_path: Path, hub: Path) -> 
 def test_not_found_says_where_it_looked(tmp_path: Path, hub: Path) -> None:
     code, detail, help = fault("all-MiniLM-L6-v3", tmp_path, store=tmp_path / "models")
     assert code == "FTS301"
-    for place in (str(tmp_path / "all-MiniLM-L6-v3"), "models registered in this project", str(hub), "packages"):
+    for place in (
+        str(tmp_path / "all-MiniLM-L6-v3"),
+        "models registered in this project",
+        str(hub),
+        "packages",
+    ):
         assert place in detail
     assert "did you mean `all-MiniLM-L6-v2`" in help
     assert "ftspec models pull all-MiniLM-L6-v3" in help
