@@ -257,6 +257,8 @@ def _evidence_stages(run: _Run) -> ApplyResult:
     model_folder = run.folder / "model"
     assemble_model(model_folder, run.output("train"), run.plan, evidence, verdict, versions)
     if run.runs("register"):
+        # What is stored under this key speaks of a version that was deleted since, and publish would keep it.
+        run.artifacts.delete("register", run.stage("register").key)
         with _timed(run, "register") as out:
             register(
                 run.project,

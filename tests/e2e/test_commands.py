@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Finished
-from tests.e2e.harness import ftspec, ftspec_json
+from tests.e2e.harness import actions, apply, ftspec, ftspec_json, sql
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +32,33 @@ def test_models_are_shown_exported_and_deleted(copied: Path) -> None:
     ftspec("models", "delete", "tiny", "--yes", cwd=copied)
     assert ftspec_json("models", "list", cwd=copied) == []
     assert "tiny" in ftspec("models", "show", "tiny", cwd=copied, exits=1).stderr
+
+
+def test_a_deleted_model_is_registered_again(copied: Path, finished: Finished) -> None:
+    ftspec("models", "delete", "tiny", "--yes", cwd=copied)
+    assert [name for name, action in actions(copied).items() if action == "run"] == ["register"]
+    result = apply(copied)
+    assert result["verdict"] == "passed"
+    assert result["model"] == {"name": "tiny", "version": "v2"}  # no number is given twice
+    assert Path(result["model_path"]) == copied / ".ftspec/models/tiny/v2"
+    assert result["metrics"] == finished.result["metrics"]
+    assert sql("select version, run_id from models", copied) == [
+        {"version": "v2", "run_id": result["run_id"]}
+    ]
+    ftspec("state", "verify", cwd=copied)
+    assert apply(copied) == {**result, "verdict": "unchanged"}
+
+
+def test_damaged_evidence_is_made_again(copied: Path, finished: Finished) -> None:
+    (scores,) = (copied / ".ftspec/artifacts/evaluate").glob("*/scores.jsonl")
+    scores.chmod(0o644)
+    scores.write_text("rubbish", encoding="utf-8")
+    assert "FTS612" in ftspec("state", "verify", cwd=copied, exits=1).stderr
+    assert [name for name, action in actions(copied).items() if action == "run"] == ["evaluate"]
+    result = apply(copied)
+    assert result["metrics"] == finished.result["metrics"]
+    assert result["model"] == finished.result["model"]
+    ftspec("state", "verify", cwd=copied)
 
 
 def test_runs_and_logs(finished: Finished) -> None:
