@@ -5,7 +5,7 @@ P parameters. "Checked" means compared with measured resident memory of real tra
 within 2 %; what was not is named so at its function.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ftspec.plan.facts import ModelFacts
 from ftspec.plan.model import MemoryEstimate, Plan
@@ -258,13 +258,3 @@ def _overhead_bytes(inputs: MemoryInputs, states: int, activations: int) -> int:
         kept = 0.0 if inputs.malloc_tuned else GLIBC_FACTOR - 1
         return CPU_PROCESS_BYTES + round(kept * (CPU_PROCESS_BYTES + states + activations))
     return CUDA_CONTEXT_BYTES + round((CUDA_ALLOCATOR_FACTOR - 1) * (states + activations))
-
-
-def largest_rows(inputs: MemoryInputs, limit_bytes: int) -> int:
-    """The largest power of two of `rows`, at most the given, whose peak fits; 0 when not even 1 does."""
-    rows = inputs.rows
-    while rows:
-        if training_memory(replace(inputs, rows=rows)).peak_bytes <= limit_bytes:
-            return rows
-        rows = 1 << ((rows - 1).bit_length() - 1) if rows > 1 else 0
-    return 0

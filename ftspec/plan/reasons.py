@@ -48,14 +48,10 @@ class Reason(StrEnum):
     MALLOC_RETURNS_MEMORY = "malloc_returns_memory"  # glibc keeps freed blocks otherwise
     ATTENTION_KERNEL = "attention_kernel"
     MEMORY_OF_MACHINE = "memory_of_machine"
-    MEMORY_LIMIT_GIVEN = "memory_limit_given"
     ENCODE_BATCH_FITS = "encode_batch_fits"
     THREADS_OF_DEVICE = "threads_of_device"  # an accelerator computes; the CPU only feeds it
     CHILD_ENVIRONMENT = "child_environment"  # variables that make the child process offline and repeatable
-    PROBES_GUARD = "probes_guard"  # run-time checks switched on by the objective
     # stages
     NO_ARTIFACT = "no_artifact"  # nothing with this key in the store
     ARTIFACT_MATCHES = "artifact_matches"  # same key, verified
     INPUT_CHANGED = "input_changed"  # an earlier run exists, but its key differs
-    UPSTREAM_RUNS = "upstream_runs"
-    ALWAYS_RUNS = "always_runs"

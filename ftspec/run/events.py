@@ -1,7 +1,7 @@
 """What a run says while it runs: `events.jsonl`, one JSON object a line, appended by its programs."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,6 @@ class Event:
     stage: str
     event: str
     values: Mapping[str, Any] = FrozenMap()
-
-    @property
-    def step(self) -> int | None:
-        step = self.values.get("step")
-        return step if isinstance(step, int) else None
 
 
 def read_events(path: Path, offset: int = 0) -> tuple[tuple[Event, ...], int]:
@@ -49,18 +44,6 @@ def read_events(path: Path, offset: int = 0) -> tuple[tuple[Event, ...], int]:
             events.append(_parse(line, path, position))
         position += len(line)
     return tuple(events), position
-
-
-def latest_steps(events: Iterable[Event]) -> tuple[Event, ...]:
-    """Events without those that a resume repeated: of the same stage, kind and step the last one wins,
-    in the order of the winners."""
-    last: dict[object, Event] = {}
-    for number, event in enumerate(events):
-        repeats = event.step is not None and event.event in ("log", "eval", "checkpoint")
-        key: object = (event.stage, event.event, event.step) if repeats else number
-        last.pop(key, None)
-        last[key] = event
-    return tuple(last.values())
 
 
 def drop_torn_line(path: Path) -> int:

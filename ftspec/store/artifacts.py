@@ -136,12 +136,6 @@ class Artifacts:
         """Remove the artefact; absent is fine."""
         discard(self.path(stage, key))
 
-    def clean(self) -> int:
-        """Delete leftovers of publishes that were killed; the number of folders."""
-        if not self._root.is_dir():
-            return 0
-        return sum(clean_leftovers(stage) for stage in self._root.iterdir() if stage.is_dir())
-
     def _folders(self) -> list[Path]:
         return sorted(path for path in self._root.glob("*/*") if _is_key(path.name) and path.is_dir())
 

@@ -1,11 +1,11 @@
 """Rows of the ledger, and the functions that put them there.
 
-Each `record_*` is one short transaction and idempotent by primary key: what is recorded again replaces
-itself, so nothing stands there twice. `insert_*` are the same within a caller's transaction.
+All run within a caller's transaction and are idempotent by primary key: what is recorded again replaces
+itself, so nothing stands there twice.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -171,75 +171,10 @@ def insert_query_scores(db: "DuckDBPyConnection", run_id: str, spec_hash: str, s
     )
 
 
-def record_spec(ledger: Ledger, row: SpecRow) -> None:
-    _record(ledger, (row,))
-
-
-def record_plan(ledger: Ledger, row: PlanRow) -> None:
-    _record(ledger, (row,))
-
-
-def record_run(ledger: Ledger, row: RunRow) -> None:
-    _record(ledger, (row,))
-
-
-def record_stage(ledger: Ledger, row: StageRow) -> None:
-    _record(ledger, (row,))
-
-
-def record_artifact(ledger: Ledger, row: ArtifactRow) -> None:
-    _record(ledger, (row,))
-
-
-def record_estimate(ledger: Ledger, row: EstimateRow) -> None:
-    _record(ledger, (row,))
-
-
-def record_model(ledger: Ledger, row: ModelRow) -> None:
-    _record(ledger, (row,))
-
-
 def forget_model(ledger: Ledger, name: str, version: str) -> None:
     """Remove the row of a model that was deleted."""
     with ledger.write() as db:
         db.execute("DELETE FROM models WHERE name = ? AND version = ?", [name, version])
-
-
-def record_steps(ledger: Ledger, run_id: str, spec_hash: str, curve: Path) -> None:
-    with ledger.write() as db:
-        insert_steps(db, run_id, spec_hash, curve)
-
-
-def record_query_scores(ledger: Ledger, run_id: str, spec_hash: str, scores: Path) -> None:
-    with ledger.write() as db:
-        insert_query_scores(db, run_id, spec_hash, scores)
-
-
-def past_estimates(ledger: Ledger, machine_digest: str, *, limit: int = 50) -> tuple[EstimateRow, ...]:
-    """Measured runs on a machine, newest first, to calibrate a plan on; none without a ledger."""
-    if not ledger.exists:
-        return ()
-    names = [item.name for item in fields(EstimateRow)]
-    columns = ", ".join(f"e.{name}" for name in names)
-    with ledger.read() as db:
-        rows = db.execute(
-            f"SELECT {columns} FROM estimates e JOIN runs r USING (run_id) "  # noqa: S608
-            "WHERE e.machine_digest = ? ORDER BY r.ended DESC LIMIT ?",
-            [machine_digest, limit],
-        ).fetchall()
-    return tuple(_estimate(names, row) for row in rows)
-
-
-def _estimate(names: Sequence[str], row: Sequence[Any]) -> EstimateRow:
-    values = dict(zip(names, row, strict=True))
-    for name in ("predicted_stage_seconds", "measured_stage_seconds"):
-        values[name] = json.loads(values[name]) if values[name] else {}
-    return EstimateRow(**values)
-
-
-def _record(ledger: Ledger, rows: Iterable[Row]) -> None:
-    with ledger.write() as db:
-        insert_rows(db, rows)
 
 
 def _plain(value: Any) -> Any:

@@ -45,12 +45,8 @@ PROSE: dict[Reason, str] = {
     Reason.CHILD_ENVIRONMENT: "the run stays offline and keeps to its threads",
     Reason.ATTENTION_KERNEL: "the attention kernel that this model and device support",
     Reason.MEMORY_OF_MACHINE: "what the device has, less a reserve",
-    Reason.MEMORY_LIMIT_GIVEN: "the limit that the spec gives",
     Reason.ENCODE_BATCH_FITS: "the largest useful batch that fits",
-    Reason.PROBES_GUARD: "the objective can fail in this way",
     Reason.NO_ARTIFACT: "nothing is stored yet",
     Reason.ARTIFACT_MATCHES: "stored, and its inputs are the same",
     Reason.INPUT_CHANGED: "an input changed since it was stored",
-    Reason.UPSTREAM_RUNS: "a stage that it needs runs",
-    Reason.ALWAYS_RUNS: "runs every time",
 }

@@ -10,7 +10,6 @@ from ftspec.estimate.memory import (
     activation_bytes,
     encode_memory,
     gradient_bytes,
-    largest_rows,
     layer_activation_bytes,
     training_memory,
     weight_bytes,
@@ -128,15 +127,6 @@ def test_big_batches_pay_for_scores() -> None:
     small = activation_bytes(inputs(8, (128, 128), loss_rows=8, cached_loss=True))
     large = activation_bytes(inputs(8, (128, 128), loss_rows=8192, cached_loss=True))
     assert large - small > 16 * 8192 * 8192 - MIB
-
-
-def test_largest_rows() -> None:
-    wanted = inputs(48, (128, 128))
-    assert largest_rows(wanted, 10**12) == 48
-    need_16 = training_memory(replace(wanted, rows=16)).peak_bytes
-    assert largest_rows(wanted, need_16) == 16
-    assert largest_rows(wanted, need_16 - 1) == 8
-    assert largest_rows(wanted, 10) == 0
 
 
 def test_encoding_needs_less_than_training() -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from ftspec.diagnostics.model import FtspecError
-from ftspec.run.events import drop_torn_line, latest_steps, read_events
+from ftspec.run.events import drop_torn_line, read_events
 
 
 def line(event: str, step: int | None = None, loss: float = 0.0) -> str:
@@ -19,7 +19,7 @@ def test_reads_on_where_it_stopped_and_leaves_a_torn_line(tmp_path: Path) -> Non
     assert [event.event for event in events] == ["start"]
     path.write_text(line("start") + line("log", 1) + "\n" + line("end"))
     events, offset = read_events(path, offset)
-    assert [(event.event, event.step) for event in events] == [("log", 1), ("end", None)]
+    assert [(event.event, event.values.get("step")) for event in events] == [("log", 1), ("end", None)]
     assert offset == path.stat().st_size
     assert read_events(path, offset) == ((), offset)
 
@@ -30,22 +30,6 @@ def test_any_other_bad_line_is_an_error_with_its_place(tmp_path: Path, bad: str)
     path.write_text(line("start") + bad + line("end"))
     with pytest.raises(FtspecError, match=rf"FTS623.*byte {len(line('start'))}"):
         read_events(path)
-
-
-def test_the_last_event_of_a_step_wins(tmp_path: Path) -> None:
-    path = tmp_path / "events.jsonl"
-    path.write_text(
-        line("start")
-        + line("log", 10, 3.0)
-        + line("log", 20, 2.0)
-        + line("eval", 20)
-        + line("start")
-        + line("resumed", 10)
-        + line("log", 20, 1.5)
-    )
-    events = latest_steps(read_events(path)[0])
-    assert [event.event for event in events] == ["start", "log", "eval", "start", "resumed", "log"]
-    assert [event.values["loss"] for event in events if event.event == "log"] == [3.0, 1.5]
 
 
 def test_a_torn_line_of_a_dead_writer_is_cut_off(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ftspec.store.artifacts import MANIFEST, Artifacts
+from ftspec.store.files import clean_leftovers
 from ftspec.store.project import Project
 from tests.store.conftest import key_of
 
@@ -90,7 +91,6 @@ def test_unreadable_manifest(project: Project, tmp_path: Path, text: str) -> Non
 
 
 def test_leftovers_of_dead_processes_are_cleaned(project: Project, tmp_path: Path) -> None:
-    store = Artifacts(project)
     dead = subprocess.run(
         [sys.executable, "-c", "import os; print(os.getpid())"], check=True, capture_output=True, text=True
     )
@@ -101,5 +101,5 @@ def test_leftovers_of_dead_processes_are_cleaned(project: Project, tmp_path: Pat
         f".partial-{os.getppid()}-z",
     ):
         (parent / name).mkdir(parents=True)
-    assert store.clean() == 2
+    assert clean_leftovers(parent) == 2
     assert [path.name for path in parent.iterdir()] == [f".partial-{os.getppid()}-z"]

@@ -9,21 +9,18 @@ from ftspec.diagnostics.model import FtspecError
 from ftspec.store.ledger import Ledger, json_value
 from ftspec.store.migrate import load_migrations, migrate, schema_version
 from ftspec.store.project import Project
-from ftspec.store.records import (
-    EstimateRow,
-    SpecRow,
-    past_estimates,
-    record_estimate,
-    record_query_scores,
-    record_spec,
-    record_steps,
-)
+from ftspec.store.records import SpecRow, insert_query_scores, insert_rows, insert_steps
 from tests.store.conftest import CURVE, score_rows, write_jsonl
 
 SPEC = SpecRow(
     spec_hash="h", name="n", kind="Embedding", document={"a": "ü"}, first_run="2026-01-02T00:00:00+00:00"
 )
 TABLES = ["specs", "plans", "runs", "stages", "steps", "query_scores", "artifacts", "estimates", "models"]
+
+
+def record_spec(ledger: Ledger, row: SpecRow) -> None:
+    with ledger.write() as db:
+        insert_rows(db, [row])
 
 
 def test_migrations_are_numbered_without_gaps(tmp_path: Path) -> None:
@@ -95,7 +92,8 @@ def test_ten_thousand_scores_in_a_second(project: Project, tmp_path: Path) -> No
     path = write_jsonl(tmp_path / "sc[1]*.jsonl", score_rows(5_000))
     for _ in range(2):
         started = time.perf_counter()
-        record_query_scores(ledger, "r", "h", path)
+        with ledger.write() as db:
+            insert_query_scores(db, "r", "h", path)
         assert time.perf_counter() - started < 1.0
     result = ledger.query_readonly(
         "SELECT count(*), count(DISTINCT query_id), any_value(slices->>'group') FROM query_scores"
@@ -106,18 +104,11 @@ def test_ten_thousand_scores_in_a_second(project: Project, tmp_path: Path) -> No
 def test_steps_repeated_after_a_resume_are_one_row(project: Project, tmp_path: Path) -> None:
     ledger = Ledger(project)
     path = write_jsonl(tmp_path / "curve.jsonl", CURVE)
-    record_steps(ledger, "r", "h", path)
-    record_steps(ledger, "r", "h", path)
+    for _ in range(2):
+        with ledger.write() as db:
+            insert_steps(db, "r", "h", path)
     result = ledger.query_readonly("SELECT step, loss, eval FROM steps ORDER BY step")
     assert result.rows == ((10, 2.0, None), (20, 1.4, '{"ndcg@10":0.5}'))
-
-
-def test_past_estimates(project: Project) -> None:
-    assert past_estimates(Ledger(project), "m") == ()
-    record_estimate(
-        Ledger(project), EstimateRow(run_id="r", spec_hash="h", plan_digest="p", machine_digest="m")
-    )
-    assert past_estimates(Ledger(project), "m") == ()  # its run has not finished
 
 
 def hold(project: Project, seconds: float, *, read_only: bool) -> subprocess.Popen[str]:

@@ -8,7 +8,6 @@ from ftspec.diagnostics.model import FtspecError
 from ftspec.store.ledger import Ledger
 from ftspec.store.project import Project
 from ftspec.store.rebuild import REBUILT, backup, rebuild, verify
-from ftspec.store.records import past_estimates
 from ftspec.store.registry import register_model
 from ftspec.store.run_record import ModelRecord, RunRecord, all_records, finish_run, read_record, write_record
 from tests.store.conftest import make_record, publish_evidence, write_plan
@@ -85,7 +84,9 @@ def test_what_a_run_leaves_in_the_ledger(project: Project) -> None:
         "estimates": 1,
         "models": 1,
     }
-    assert past_estimates(Ledger(project), "sha256:4")[0].measured_peak_memory_bytes == 90
+    with Ledger(project).read() as db:
+        measured = db.execute("SELECT machine_digest, measured_peak_memory_bytes FROM estimates").fetchall()
+    assert measured == [("sha256:4", 90)]
 
 
 def test_rebuild_restores_every_row(project: Project) -> None:
