@@ -1,5 +1,6 @@
 """`ftspec`: the commands, each imported when it is called."""
 
+import gc
 import importlib
 import os
 import sys
@@ -101,6 +102,10 @@ def cli() -> None:
 
 
 def main() -> None:
+    gc.set_threshold(20_000)  # importing makes many objects and hardly any garbage
+    os.environ.setdefault(
+        "PYDANTIC_DISABLE_PLUGINS", "__all__"
+    )  # other packages have no say in what is valid
     _open_closed_streams()
     cli(prog_name="ftspec")
 
