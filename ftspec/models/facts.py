@@ -54,13 +54,12 @@ def _read(folder: Path, id: str, origin: str, digests: DigestCache) -> ModelFact
     limit = read_length_limit(config_folder)
     width = chain.dense_width or transformer.hidden_size * len(chain.pooling.split("+"))
     all_weights = {chain.transformer: weights, **dense}
+    remote_code = _needs_remote_code(config_folder, transformer, chain)
     return ModelFacts(
         id=id,
         origin=origin,
         location=str(folder.absolute()),
-        digest=_digest(
-            folder, chain, all_weights, digests, python=transformer.remote_code or chain.remote_code
-        ),
+        digest=_digest(folder, chain, all_weights, digests, python=remote_code),
         weights_sha256=_weights_sha256(config_folder, weights, digests),
         architecture=transformer.architecture,
         model_type=transformer.model_type,
@@ -83,7 +82,7 @@ def _read(folder: Path, id: str, origin: str, digests: DigestCache) -> ModelFact
         linear_widths=FrozenMap(parameters.linear_widths),
         weights_bytes=sum(item.size_bytes for item in all_weights.values()),
         weights_dtype=parameters.dtype,
-        needs_remote_code=_needs_remote_code(config_folder, transformer, chain),
+        needs_remote_code=remote_code,
         prompts=FrozenMap(prompts),
     )
 

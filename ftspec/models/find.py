@@ -118,7 +118,10 @@ def _from_package(
 
 
 def _registered(folder: Path, version: str | None) -> Path | None:
-    """`<name>/<version>`; without a version the highest number, then the last name."""
+    """`<name>/<version>`; without a version the current one, else the highest number, then the last name."""
+    from ftspec.store.registry import current_version
+
+    version = version or current_version(folder)
     if version is not None:
         chosen = folder / version
         return chosen if "/" not in version and _holds_model(chosen) else None

@@ -106,6 +106,11 @@ def find_model_version(
     return None, found
 
 
+def current_version(home: Path) -> str | None:
+    """What the pointer in `models/<name>` names; None where nothing is current."""
+    return _text(home / _CURRENT) or None
+
+
 def set_current(project: Project, name: str, version: str) -> None:
     """Swap the pointer in one step; the version must exist."""
     home = project.models / name
@@ -196,7 +201,7 @@ def _versions(project: Project, name: str) -> Iterator[RegisteredModel]:
     home = project.models / name
     if not home.is_dir():
         return
-    current = _text(home / _CURRENT)
+    current = current_version(home)
     for path in sorted(home.iterdir(), key=lambda path: _number(path.name)):
         if not _VERSION.match(path.name):
             continue

@@ -74,6 +74,16 @@ def test_store_takes_the_latest_version(tmp_path: Path) -> None:
     assert Path(facts.location).name == "9"
 
 
+def test_store_takes_the_current_version(tmp_path: Path) -> None:
+    store = tmp_path / "models"
+    for version in ("v1", "v2"):
+        write_bert(store / "mine" / version)
+    (store / "mine" / "current").write_text("v1\n")
+    facts, _ = find_model("mine", None, folder=tmp_path, store=store)
+    assert facts is not None
+    assert Path(facts.location).name == "v1"
+
+
 def test_hub_cache_by_revision(tmp_path: Path, hub: Path) -> None:
     other = "f" * 40
     snapshot(hub, "org--net")

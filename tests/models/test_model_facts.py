@@ -177,7 +177,10 @@ def test_remote_code_is_seen(tmp_path: Path, where: str) -> None:
         modules = json.loads((tmp_path / "modules.json").read_text())
         modules.append({"path": "", "type": "custom.Head"})
         write_json(tmp_path / "modules.json", modules)
-    assert facts_of(tmp_path).needs_remote_code
+    before = facts_of(tmp_path)
+    assert before.needs_remote_code
+    (tmp_path / "t.py").write_text("print(1)")
+    assert facts_of(tmp_path).digest != before.digest  # the code decides what the model computes
 
 
 @pytest.mark.parametrize(
