@@ -3,6 +3,7 @@
 import math
 from statistics import NormalDist
 
+from ftspec.diagnostics import codes
 from ftspec.plan.facts import ModelFacts
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import Bootstrap, EvaluationPlan, Gate, Matryoshka
@@ -30,6 +31,18 @@ def resolve_evaluation(
     """`baseline_facts` are those of another baseline than the untuned base model."""
     wish = desk.spec.evaluation
     assert (wish.baseline == "base") == (baseline_facts is None), "the baseline's facts are missing"
+    if (
+        baseline_facts is not None
+        and baseline_facts.needs_remote_code
+        and not desk.spec.model.trust_remote_code
+    ):
+        desk.fault(
+            codes.REMOTE_CODE,
+            f"the baseline {baseline_facts.id} brings Python code of its own, which would run on this machine",
+            "evaluation",
+            "baseline",
+            help="read that code, then write `model.trust_remote_code: true`; or choose another baseline",
+        )
     primary = wish.metrics[0]
     desk.decide(
         "evaluation.primary",

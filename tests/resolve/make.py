@@ -192,6 +192,7 @@ def resolve(
     model: ModelFacts | None = None,
     data: DataFacts | None = None,
     machine: Hardware | None = None,
+    baseline: ModelFacts | None = None,
 ) -> tuple[Plan | None, Diagnostics]:
     spec, document = read_spec(folder, tree)
     return first_plan(
@@ -201,6 +202,7 @@ def resolve(
         data or data_facts(),
         machine or hardware(),
         spec_path="spec.yaml",
+        baseline_facts=baseline,
     )
 
 

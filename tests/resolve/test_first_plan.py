@@ -201,6 +201,15 @@ def test_saves_are_never_far_apart(tmp_path: Path) -> None:
     assert plan.train.logging_steps == 1000
 
 
+def test_the_code_of_a_baseline_is_asked_for_too(tmp_path: Path) -> None:
+    tree = spec_tree(evaluation={"baseline": "org/other"})
+    _, found = resolve(tmp_path, tree, baseline=model_facts(needs_remote_code=True))
+    assert codes_of(found) == ["FTS312"]
+    resolved(tmp_path, tree, baseline=model_facts())
+    tree["model"] = {**tree["model"], "trust_remote_code": True}
+    resolved(tmp_path, tree, baseline=model_facts(needs_remote_code=True))
+
+
 def test_default_gate(tmp_path: Path) -> None:
     plan = resolved(tmp_path, spec_tree(evaluation={"metrics": ["recall@5", "ndcg@10"]}))
     assert list(plan.gates) == ["recall@5"]
