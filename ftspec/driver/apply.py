@@ -16,6 +16,7 @@ from ftspec.driver.facts import request_of_plan
 from ftspec.driver.lookup import stored_stages
 from ftspec.driver.register import assemble_model, register, registered_model
 from ftspec.evaluate.outcome import ApplyResult, means, read_result
+from ftspec.lower.config import PROGRAM_STAGES
 from ftspec.plan.codec import (
     HASH_VERSION,
     digest,
@@ -35,9 +36,6 @@ from ftspec.store.run_record import EstimateRecord, ModelRecord, RunRecord, Stag
 from ftspec.target.model import Target
 
 Observe = Callable[[Event], None]
-
-# These run in one child process: importing the training stack costs it seconds each time.
-PROGRAM_STAGES = ("encode_base", "train", "encode_tuned")
 
 
 @dataclass(slots=True)

@@ -11,7 +11,10 @@ from ftspec.plan.objectives import traits_of
 
 FORMAT = 1
 BASE, BASELINE, DATA = "base", "baseline", "data"  # folders of the run folder
-PROGRAM_STAGES = ("encode_base", "train", "encode_tuned")  # those that the programs run, in their order
+
+# Those that the programs run, in their order, in one process: importing the training stack costs it seconds
+# each time.
+PROGRAM_STAGES = ("encode_base", "train", "encode_tuned")
 
 OPTIMIZERS = {"adamw": "adamw_torch_fused", "adafactor": "adafactor", "sgd": "sgd"}
 
