@@ -10,11 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO, cast
 
 from ftspec.data.paths import not_found
+from ftspec.plan.formats import FORMATS, format_of_name
 
-FORMATS = ("jsonl", "json", "csv", "parquet")
-_ENDINGS = {
-    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet",
-}  # fmt: skip
 _EXCERPT_CHARS = 160
 _MAX_FIELD_CHARS = 16_000_000
 
@@ -36,8 +33,7 @@ def format_of(path: Path, given: str | None) -> str:
     if given is not None and given != "auto":
         assert given in FORMATS, given
         return given
-    plain = path.with_suffix("") if path.suffix == ".gz" else path
-    found = _ENDINGS.get(plain.suffix.lower())
+    found = format_of_name(path.name)
     if found is None:
         raise not_found(
             f"{path}: the ending `{path.suffix}` tells no format",
@@ -57,7 +53,7 @@ def read_records(path: Path, format: str) -> Iterator[Record]:
         elif format == "json":
             yield from _json(file)
         else:
-            yield from _csv(file, "\t" if ".tsv" in path.suffixes else ",")
+            yield from _csv(file, "\t" if ".tsv" in path.name.lower() else ",")
 
 
 @contextmanager

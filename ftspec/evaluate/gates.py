@@ -15,10 +15,8 @@ from ftspec.diagnostics.model import Diagnostic, FtspecError
 from ftspec.evaluate.evaluate import interval_seed
 from ftspec.evaluate.evidence import DIGITS, Evidence, Latency
 from ftspec.evaluate.significance import bootstrap_intervals
-from ftspec.plan.metrics import LATENCY
+from ftspec.plan.metrics import DEFAULT_CONFIDENCE, LATENCY
 from ftspec.plan.model import Bootstrap, Gate, Plan
-
-DEFAULT_CONFIDENCE = 0.95  # of `min_gain`, which always asks for an interval
 
 
 class Outcome(StrEnum):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 METRIC_NAMES = ("ndcg", "recall", "mrr", "success", "precision", "map")
 LATENCY = "latency_ms"  # may be gated like a metric, but ranks nothing
+DEFAULT_CONFIDENCE = 0.95  # of a gate on a gain, which always asks for an interval
 
 _METRIC = re.compile(rf"({'|'.join(METRIC_NAMES)})@([1-9][0-9]{{0,6}})")
 

@@ -1,8 +1,9 @@
 """The data section of a plan, and what the facts about the data say against training on it."""
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from ftspec.diagnostics import codes
+from ftspec.plan.formats import format_of_name
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import DataPlan, Filters, Limit, SourcePlan, Split, Value
 from ftspec.plan.reasons import Reason
@@ -14,14 +15,6 @@ FEW_QUERIES = 100  # below it only gains above .06 can be told from noise
 LOW_DIVERSITY = 0.2  # distinct positives for each distinct query
 TRUNCATED_SHARE = 0.1  # of the texts of a column
 
-_FORMATS = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "json",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".parquet": "parquet",
-}
 _SPLIT_REASONS = {"group": Reason.SPLIT_BY_GROUP, "positive": Reason.SPLIT_BY_POSITIVE}
 
 
@@ -39,7 +32,7 @@ def source_plan(source: Source) -> SourcePlan:
             return SourcePlan(
                 type="file",
                 path=source.path,
-                format=_format(source.path) if source.format == "auto" else source.format,
+                format=format_of_name(source.path) if source.format == "auto" else source.format,
                 roles=_roles(source),
             )
         case BeirSource():
@@ -78,11 +71,6 @@ def resolve_data(desk: Desk, folder: Path) -> DataPlan:
     )
 
 
-def _format(path: str) -> str | None:
-    name = PurePosixPath(path.removesuffix(".gz"))
-    return _FORMATS.get(name.suffix.lower())
-
-
 def _explain_formats(desk: Desk) -> None:
     data = desk.spec.data
     for name, sources in (("train", data.train), ("evaluation", data.evaluation)):
@@ -90,7 +78,7 @@ def _explain_formats(desk: Desk) -> None:
             if isinstance(source, FileSource) and source.format == "auto":
                 desk.decide(
                     f"data.{name}.{index}.format",
-                    _format(source.path),
+                    format_of_name(source.path),
                     Reason.FORMAT_BY_ENDING,
                     by="resolve_data",
                     facts={"path": source.path},

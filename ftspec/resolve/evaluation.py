@@ -6,11 +6,12 @@ from statistics import NormalDist
 from ftspec.diagnostics import codes
 from ftspec.plan.facts import ModelFacts
 from ftspec.plan.frozen import FrozenMap
+from ftspec.plan.metrics import DEFAULT_CONFIDENCE
 from ftspec.plan.model import Bootstrap, EvaluationPlan, Gate, Matryoshka
 from ftspec.plan.reasons import Reason
 from ftspec.resolve.desk import Desk
 
-DEFAULT_CONFIDENCE = 0.95
+SIGNIFICANCE = 0.05  # one-sided
 DEVIATION = 0.25  # of a per-query gain in nDCG@10
 POWER = 0.8
 
@@ -21,7 +22,7 @@ def detectable_gain(num_queries: int) -> float:
     (z(.95) + z(.80)) * deviation / sqrt(queries), with a per-query deviation of .25: .062 at 100
     queries, .031 at 400.
     """
-    z = NormalDist().inv_cdf(DEFAULT_CONFIDENCE) + NormalDist().inv_cdf(POWER)
+    z = NormalDist().inv_cdf(1 - SIGNIFICANCE) + NormalDist().inv_cdf(POWER)
     return z * DEVIATION / math.sqrt(max(num_queries, 1))
 
 

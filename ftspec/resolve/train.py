@@ -8,9 +8,8 @@ from ftspec.plan.model import Checks, EarlyStopping, Matryoshka, Objective, Trai
 from ftspec.plan.objectives import TRAINING_ROLES, steps_per_epoch, traits_of
 from ftspec.plan.reasons import Reason
 from ftspec.resolve.desk import Desk
-from ftspec.spec.train import BinaryPairs, Contrastive, LabelledClasses, ScoredPairs, Triplet
+from ftspec.spec.train import WARMUP_RATIO, BinaryPairs, Contrastive, LabelledClasses, ScoredPairs, Triplet
 
-WARMUP_RATIO = 0.1
 EVALS_PER_RUN = 10
 SAVES_PER_RUN = 10
 MAX_SAVE_STEPS = 200

@@ -1,12 +1,12 @@
 """The identity of a spec: what it says, however it is written."""
 
-import json
 from hashlib import sha256
 from typing import Any
 
+from ftspec.plan.codec import canonical_json
+from ftspec.plan.metrics import DEFAULT_CONFIDENCE
 from ftspec.spec.spec import EmbeddingSpec
-
-DEFAULT_CONFIDENCE = 0.95  # of a gate on a gain
+from ftspec.spec.train import WARMUP_RATIO
 
 
 def spec_hash(spec: EmbeddingSpec) -> str:
@@ -21,9 +21,7 @@ def canonical_text(spec: EmbeddingSpec) -> str:
     """
     document = spec.model_dump(mode="json")
     _fill(document, spec)
-    return json.dumps(
-        _plain(document), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
+    return canonical_json(_plain(document))
 
 
 def _fill(document: dict[str, Any], spec: EmbeddingSpec) -> None:
@@ -38,7 +36,7 @@ def _fill(document: dict[str, Any], spec: EmbeddingSpec) -> None:
         and train["warmup_ratio"] is None
         and train["warmup_steps"] is None
     ):
-        train["warmup_ratio"] = 0.1
+        train["warmup_ratio"] = WARMUP_RATIO
     if spec.train.matryoshka is not None and spec.train.matryoshka.weights is None:
         train["matryoshka"]["weights"] = [1.0] * len(spec.train.matryoshka.dimensions)
     if document["model"]["freeze"] == {"embeddings": False, "layers": None, "fraction": None}:

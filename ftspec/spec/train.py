@@ -6,6 +6,8 @@ from pydantic import Field
 
 from ftspec.spec.base import Section
 
+WARMUP_RATIO = 0.1  # where the spec names neither a ratio nor steps
+
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 

@@ -1,14 +1,12 @@
 """Small file operations that must not be seen half done."""
 
 import hashlib
-import json
 import os
 import re
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 _LEFTOVER = re.compile(r"^\.(partial|trash)-(\d+)-")
 _LEFTOVER_SECONDS = 24 * 3600.0  # of another machine on the same disk, whose processes cannot be seen
@@ -36,11 +34,6 @@ def files_below(folder: Path) -> Iterator[tuple[str, Path]]:
     """(relative POSIX name, path) of every file, in the order of their names."""
     found = [path for path in folder.rglob("*") if path.is_file()]
     yield from sorted((path.relative_to(folder).as_posix(), path) for path in found)
-
-
-def canonical_json(value: Any) -> str:
-    """One text for equal values: sorted keys, no spaces, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def partial_path(parent: Path, name: str) -> Path:

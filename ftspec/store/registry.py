@@ -9,14 +9,13 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, Diagnostics, FtspecError
+from ftspec.plan.codec import hash_of
 from ftspec.store.files import (
-    canonical_json,
     clean_leftovers,
     discard,
     file_sha256,
@@ -145,7 +144,7 @@ def delete_model(project: Project, name: str, version: str, *, force: bool = Fal
 def folder_digest(folder: Path) -> str:
     """`sha256:` over names and digests of all files but the registration."""
     entries = {name: file_sha256(path) for name, path in files_below(folder) if name != REGISTRATION}
-    return "sha256:" + sha256(canonical_json(entries).encode()).hexdigest()
+    return hash_of(entries)
 
 
 def verify_models(project: Project) -> Diagnostics:

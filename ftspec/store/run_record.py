@@ -1,6 +1,5 @@
 """The run record: one immutable JSON file per finished run, from which the ledger can be made again."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -13,8 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostics
+from ftspec.plan.codec import hash_of
 from ftspec.store.artifacts import Artifact, Artifacts
-from ftspec.store.files import canonical_json, write_atomically
+from ftspec.store.files import write_atomically
 from ftspec.store.ledger import Ledger
 from ftspec.store.project import Project
 from ftspec.store.records import (
@@ -122,7 +122,7 @@ def write_record(project: Project, record: RunRecord) -> Path:
     """Write `runs/<run_id>/record.json` once, read-only, under its own digest."""
     path = project.runs / record.run_id / RECORD_FILE
     document = asdict(record)
-    document["digest"] = _digest(document)
+    document["digest"] = hash_of(document)
     write_atomically(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n", mode=0o444)
     return path
 
@@ -139,7 +139,7 @@ def read_record(run_folder: Path) -> tuple[RunRecord | None, Diagnostics]:
         found.add(codes.ARTIFACT_DAMAGED, f"{_label(path)}: {error}")
         return None, found
     digest = document.pop("digest", None) if isinstance(document, dict) else None
-    if digest is None or digest != _digest(document):
+    if digest is None or digest != hash_of(document):
         found.add(codes.ARTIFACT_DAMAGED, f"{_label(path)} was changed after it was written")
         return None, found
     try:
@@ -273,10 +273,6 @@ def plan_document(project: Project, record: RunRecord) -> _Json | None:
     except (OSError, ValueError):
         return None
     return document if isinstance(document, dict) else None
-
-
-def _digest(document: _Json) -> str:
-    return "sha256:" + hashlib.sha256(canonical_json(document).encode()).hexdigest()
 
 
 def _label(path: Path) -> str:
