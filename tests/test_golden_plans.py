@@ -47,8 +47,8 @@ from ftspec.target.model import Target
 from ftspec.view.diagnostics import render_diagnostics
 from ftspec.view.explain import render_explanation
 from ftspec.view.plan_human import render_plan
+from tests import large_case, odd_case
 from tests.golden import FOLDER, check_files
-from tests.large_case import SPECS, make_project
 
 ROOT = FOLDER.parent
 PLANS = FOLDER / "plans"
@@ -66,17 +66,20 @@ CASES = (
             "laptop-cpu", "ci-runner", "t4", "rtx4090", "a100-80gb", "h100x8", "m2-16gb", "m3-max-128gb",
         )
     ),
+    ("odd", "t4"),
     *(("large-classes", machine) for machine in ("laptop-cpu", "rtx4090", "h200x8")),
 )  # fmt: skip
 # Differs between checkouts, disks and stores. Estimates stay: the store of a test has measured nothing.
 LEFT_OUT = tuple(path for path in VOLATILE if path != "estimates")
+
+OWN = {*large_case.SPECS, "odd"}  # made by the test; the others stand in specs/
 
 Planned = tuple[Plan | None, Diagnostics]
 
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_project(tmp_path_factory.mktemp("large"))
+    return odd_case.make_project(large_case.make_project(tmp_path_factory.mktemp("large")))
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +96,7 @@ def plan_on(large: Path, project: Project) -> Callable[[str, str], Planned]:
     def plan(name: str, machine: str) -> Planned:
         if (name, machine) in known:
             return known[name, machine]
-        own = name in SPECS
+        own = name in OWN
         folder, path = (large, Path(f"{name}.yaml")) if own else (ROOT, Path("specs", f"{name}.yaml"))
         before = Path.cwd()
         os.chdir(folder)

@@ -157,5 +157,6 @@ def _does_not_fit(plan: Plan, context: Context, smallest: Candidate, needed: int
         + ("" if way == f"batch {batch}" else f"; the leanest way that keeps the batch of {batch} is {way}"),
         primary=span_of(context, "execution.memory_limit_bytes")
         or span_of(context, "train.global_batch_size"),
-        help="any one of these makes it fit: " + "; ".join(offers),
+        help=("this makes it fit: " if len(offers) == 1 else "any one of these makes it fit: ")
+        + "; ".join(offers),
     )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from ftspec.passes.context import Context, kind_of_device, target_of
-from ftspec.plan.model import Freeze, Lora, Plan
+from ftspec.plan.model import Freeze, Lora, OriginKind, Plan
 from ftspec.target.model import Feature
 
 MOST_OFFERED = 3
@@ -31,7 +31,7 @@ def remedies(plan: Plan, context: Context, limit: int, least: Least) -> list[str
     for attempt in (_shorter, _lora, _freeze, _smaller_batch):
         offers.extend(attempt(plan, context, limit, least))
     return (
-        [*offers[: MOST_OFFERED - 1], _more_memory(limit, least(plan))]
+        [*offers[: MOST_OFFERED - 1], _more_memory(plan, limit, least(plan))]
         if len(offers) < MOST_OFFERED
         else (offers[:MOST_OFFERED])
     )
@@ -92,6 +92,9 @@ def _smaller_batch(plan: Plan, context: Context, limit: int, least: Least) -> It
                 return
 
 
-def _more_memory(limit: int, needed: int) -> str:
+def _more_memory(plan: Plan, limit: int, needed: int) -> str:
+    wish = plan.origins.get("execution.memory_limit_bytes")
+    if wish is not None and wish.kind is OriginKind.GIVEN:
+        return f"`resources.limits.memory: {math.ceil(needed / 2**20)}MiB`, if the machine has it"
     missing = math.ceil((needed - limit) / _GIB * 10) / 10
     return f"{missing:.1f} GiB more memory ({gib(needed)})"
