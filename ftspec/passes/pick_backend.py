@@ -1,6 +1,7 @@
 """Which backend trains: asked for by name, or the first that can."""
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic
@@ -77,11 +78,14 @@ def _lacking(target: Target, plan: Plan) -> list[str]:
 def _no_backend(plan: Plan, context: Context, rejected: dict[str, str]) -> Diagnostic:
     known = ", ".join(target.name for target in context.targets) or "none"
     if is_given(plan, FIELD) and not rejected:
+        names = [target.name for target in context.targets]
+        close = get_close_matches(str(plan.execution.backend), names, n=1)
         return Diagnostic(
             code=codes.NO_BACKEND,
             detail=f"{plan.execution.backend!r} is not among the known backends: {known}",
             primary=span_of(context, FIELD),
-            help="`ftspec doctor` lists the backends; `backend: auto` takes one that can",
+            help=(f"did you mean `{close[0]}`? " if close else "")
+            + "`ftspec doctor` lists the backends; `backend: auto` takes one that can",
         )
     reasons = "; ".join(f"{name}: {why}" for name, why in rejected.items())
     return Diagnostic(
