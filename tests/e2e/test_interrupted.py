@@ -136,6 +136,9 @@ def test_training_goes_on_from_its_checkpoint(trail: Trail) -> None:
     assert trail.resumed_step["after kill"] >= 20
     assert trail.resumed_step["after kill"] % 20 == 0
     assert trail.resumed_step["after interrupt"] > trail.resumed_step["after kill"]
+    (info,) = (trail.folder / ".ftspec/artifacts/train").glob("*/info.json")
+    assert json.loads(info.read_text())["resumed_from_step"] == trail.resumed_step["after interrupt"]
+    assert trail.result["resumed_from_step"] is None  # the last apply found training done
 
 
 def test_each_attempt_does_only_what_was_left(trail: Trail) -> None:
