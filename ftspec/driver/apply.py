@@ -15,7 +15,8 @@ from ftspec.diagnostics.model import Diagnostic, Diagnostics, FtspecError
 from ftspec.driver.facts import request_of_plan
 from ftspec.driver.lookup import stored_stages
 from ftspec.driver.register import assemble_model, register, registered_model
-from ftspec.evaluate.outcome import ApplyResult, means, read_result
+from ftspec.evaluate.evidence import means
+from ftspec.evaluate.outcome import ApplyResult, read_result
 from ftspec.lower.config import PROGRAM_STAGES
 from ftspec.plan.codec import (
     HASH_VERSION,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ftspec.evaluate.evidence import Evidence, Latency, MetricSummary, Summary
+from ftspec.evaluate.evidence import Evidence, Latency, MetricSummary, Summary, means
 from ftspec.evaluate.gates import Verdict
 from ftspec.evaluate.words import (
     bound_text,
@@ -75,10 +75,7 @@ def passport(
         "dimensions": list(plan.evaluation.dimensions),
         "stages": {stage.name: stage.key for stage in plan.stages},
         "verdict": str(verdict.verdict),
-        "metrics": {
-            "base": {metric.metric: metric.base.mean for metric in summary.metrics},
-            "tuned": {metric.metric: metric.tuned.mean for metric in summary.metrics},
-        },
+        "metrics": means(summary),
         "environment": dict(sorted(environment.items())),
     }
 
@@ -153,7 +150,7 @@ def evidence_lines(summary: Summary) -> Iterator[str]:
         yield f"By dimension, {label}:"
         yield ""
         rows = [
-            [str(part.dimension), *_metric_row(_primary(part.metrics, summary.primary))[1:5]]
+            [str(part.dimension), *_metric_row(part.metric(summary.primary))[1:5]]
             for part in summary.dimensions
         ]
         yield from markdown_table(("dimensions", *_COMPARED), rows, right=0)
@@ -163,7 +160,7 @@ def evidence_lines(summary: Summary) -> Iterator[str]:
         yield ""
         rows = []
         for part in summary.slices[:_SLICE_ROWS]:
-            metric = _primary(part.metrics, summary.primary)
+            metric = part.metric(summary.primary)
             p = metric.p_value if metric.p_adjusted is None else metric.p_adjusted
             name = markdown_text(f"{part.column}: {part.value}")
             rows.append([name, f"{part.queries:,}", *_metric_row(metric)[1:5], p_text(p)])
@@ -186,10 +183,6 @@ def _latency(base: Latency | None, tuned: Latency) -> Iterator[str]:
         text += f"; the baseline took {base.p50_ms:.1f} ms and {base.p95_ms:.1f} ms"
     yield f"{text}."
     yield ""
-
-
-def _primary(metrics: tuple[MetricSummary, ...], primary: str) -> MetricSummary:
-    return next(metric for metric in metrics if metric.metric == primary)
 
 
 def _metric_row(metric: MetricSummary) -> list[str]:

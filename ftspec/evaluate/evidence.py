@@ -48,12 +48,19 @@ class MetricSummary:
     p_adjusted: float | None = None
 
 
+def _named(metrics: tuple[MetricSummary, ...], name: str) -> MetricSummary:
+    return next(metric for metric in metrics if metric.metric == name)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SliceSummary:
     column: str
     value: str
     queries: int
     metrics: tuple[MetricSummary, ...]
+
+    def metric(self, name: str) -> MetricSummary:
+        return _named(self.metrics, name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +69,9 @@ class DimensionSummary:
 
     dimension: int
     metrics: tuple[MetricSummary, ...]
+
+    def metric(self, name: str) -> MetricSummary:
+        return _named(self.metrics, name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +124,15 @@ class Summary:
         return self.metric(self.primary)
 
     def metric(self, name: str) -> MetricSummary:
-        return next(metric for metric in self.metrics if metric.metric == name)
+        return _named(self.metrics, name)
+
+
+def means(summary: Summary) -> dict[str, dict[str, float]]:
+    """{"base": {metric: mean}, "tuned": {metric: mean}}, at full width."""
+    return {
+        "base": {metric.metric: metric.base.mean for metric in summary.metrics},
+        "tuned": {metric.metric: metric.tuned.mean for metric in summary.metrics},
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

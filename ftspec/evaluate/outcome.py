@@ -37,14 +37,6 @@ class ApplyResult:
         return replace(self, verdict=self.standing, resumed_from_step=resumed_from_step)
 
 
-def means(summary: Summary) -> dict[str, dict[str, float]]:
-    """{"base": {metric: mean}, "tuned": {metric: mean}}, at full width."""
-    return {
-        "base": {metric.metric: metric.base.mean for metric in summary.metrics},
-        "tuned": {metric.metric: metric.tuned.mean for metric in summary.metrics},
-    }
-
-
 def read_result(project: Project, plan: Plan, plan_digest: str) -> ApplyResult | None:
     """The result that the store holds for a plan all of whose stages are stored; None when no run
     record tells of it (its folder was deleted)."""

@@ -129,8 +129,8 @@ def accelerator_lines(accelerators: tuple[Accelerator, ...]) -> list[str]:
     return lines
 
 
-def format_bytes(count: int) -> str:
-    """Binary units with one decimal: `24.0 GiB`, `512.0 MiB`, `2.0 TiB`."""
+def format_bytes(count: float) -> str:
+    """Binary units: `24.0 GiB`, `512 MiB`, `2.0 TiB`."""
     if count >= 1024 * GIB:
         return f"{count / (1024 * GIB):.1f} TiB"
-    return f"{count / GIB:.1f} GiB" if count >= GIB else f"{count / MIB:.1f} MiB"
+    return f"{count / GIB:.1f} GiB" if count >= GIB else f"{count / MIB:.0f} MiB"

@@ -1,14 +1,8 @@
 """Numbers as people read them."""
 
+from ftspec.hardware.model import format_bytes
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import Value
-
-_GIB, _MIB = 2**30, 2**20
-
-
-def bytes_text(count: float) -> str:
-    """`2.4 GiB`, `512 MiB`."""
-    return f"{count / _GIB:.1f} GiB" if count >= _GIB else f"{count / _MIB:.0f} MiB"
 
 
 def seconds_text(seconds: float) -> str:
@@ -57,7 +51,7 @@ def value_text(value: Value, *, field: str = "") -> str:
     if isinstance(value, tuple):
         return ", ".join(value_text(item) for item in value) or "none"
     if field.endswith("_bytes"):
-        return bytes_text(value)
+        return format_bytes(value)
     if isinstance(value, int):
         return f"{value:,}" if not field.endswith("seed") else str(value)
     return number_text(value)

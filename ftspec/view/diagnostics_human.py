@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ftspec.diagnostics.model import Diagnostic, Severity, Span
+from ftspec.view.lines import Line, paint
 from ftspec.view.safe_text import cell_width, safe, shown
 
 LONGEST_EXCERPT = 110  # cells of a source line that are shown when no width is given
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold cyan"}
 _GUTTER = "blue"
-
-Line = list[tuple[str, str]]  # (text, style of rich or nothing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +32,7 @@ def render_human(diagnostics: Sequence[Diagnostic], *, color: bool = False, widt
         lines.append([(_count(diagnostics), "bold")])
     else:
         lines.pop()
-    return _coloured(lines) if color else "".join(_plain(line) + "\n" for line in lines)
-
-
-def _plain(line: Line) -> str:
-    return "".join(text for text, _ in line).rstrip()
-
-
-def _coloured(lines: list[Line]) -> str:
-    import io
-
-    from rich.console import Console
-    from rich.text import Text
-
-    out = io.StringIO()
-    console = Console(file=out, force_terminal=True, color_system="standard", width=10_000, no_color=False)
-    for line in lines:
-        console.print(Text.assemble(*line), soft_wrap=True, highlight=False)
-    return out.getvalue()
+    return paint(lines, color=color)
 
 
 def _count(diagnostics: Sequence[Diagnostic]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ftspec.hardware.model import Hardware, accelerator_lines, format_bytes
 from ftspec.target.model import Target
 from ftspec.target.packages import PackageState, PackageStatus, is_usable
+from ftspec.view.lines import new_console
 from ftspec.view.safe_text import safe
 
 if TYPE_CHECKING:
@@ -101,19 +102,8 @@ def _backend_json(backend: BackendReport) -> dict[str, Any]:
 
 
 def _render_human(report: DoctorReport, *, color: bool, width: int) -> str:
-    from rich.console import Console
-
     out = io.StringIO()
-    console = Console(
-        file=out,
-        width=width,
-        force_terminal=color,
-        color_system="standard" if color else None,
-        no_color=not color,
-        highlight=False,
-        markup=False,
-        emoji=False,
-    )
+    console = new_console(out, width=width, color=color)
     _section(console, "Machine", _machine_rows(report))
     console.print("Backends", style="bold")
     for backend in report.backends:

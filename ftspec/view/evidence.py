@@ -4,7 +4,7 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -25,6 +25,7 @@ from ftspec.evaluate.words import (
     p_text,
     value_text,
 )
+from ftspec.view.lines import new_console
 from ftspec.view.safe_text import safe
 from ftspec.view.table import cut
 
@@ -48,16 +49,7 @@ def render_evidence(summary: Summary, verdict: Verdict, width: int, *, color: bo
     """The result for a terminal of `width` columns: the finding, metrics, gates, slices, dimensions,
     latency, and the queries that moved most. No line is longer than `width`."""
     out = io.StringIO()
-    console = Console(
-        file=out,
-        width=width,
-        force_terminal=color,
-        color_system="standard" if color else None,
-        no_color=not color,
-        highlight=False,
-        markup=False,
-        emoji=False,
-    )
+    console = new_console(out, width=width, color=color)
     for part in _parts(summary, verdict, width):
         console.print(part)
     return "\n".join(line.rstrip() for line in out.getvalue().split("\n")).rstrip("\n") + "\n"
@@ -176,7 +168,7 @@ def _dimensions(summary: Summary) -> Iterator[RenderableType]:
     label = f"width, {metric_label(summary.primary)}"
     table = _table([(label, False), ("base", True), ("tuned", True), ("gain", True), ("interval", True)])
     for part in summary.dimensions:
-        table.add_row(str(part.dimension), *_compared(_primary(part.metrics, summary.primary)))
+        table.add_row(str(part.dimension), *_compared(part.metric(summary.primary)))
     yield _indented(table)
     yield ""
 
@@ -188,7 +180,7 @@ def _slices(summary: Summary, width: int) -> Iterator[RenderableType]:
     heads += [("interval", True)] if full else []
     table = _table([(f"slices, {metric_label(summary.primary)}", False), *heads, ("p*", True)])
     for part in summary.slices[:_SLICES]:
-        metric = _primary(part.metrics, summary.primary)
+        metric = part.metric(summary.primary)
         p = metric.p_value if metric.p_adjusted is None else metric.p_adjusted
         name = cut(safe(excerpt(f"{part.column} {part.value}", 200)), _SLICE_NAME)
         compared = _compared(metric) if full else _compared(metric)[:-1]
@@ -218,7 +210,3 @@ def _examples(title: str, examples: Sequence[Example], width: int) -> Iterator[R
         line = f"{moved}  {safe(excerpt(each.text, width))}"
         yield Padding(Text(line, no_wrap=True, overflow="ellipsis"), (0, 0, 0, _INDENT))
     yield ""
-
-
-def _primary(metrics: Sequence[MetricSummary], primary: str) -> MetricSummary:
-    return next(metric for metric in metrics if metric.metric == primary)

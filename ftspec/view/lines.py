@@ -2,8 +2,12 @@
 
 import io
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ftspec.view.safe_text import cell_width, safe
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Part = tuple[str, str]  # (text, style of rich or nothing)
 Line = list[Part]
@@ -77,3 +81,19 @@ def paint(lines: Sequence[Line], *, color: bool) -> str:
         text.rstrip()
         console.print(text, soft_wrap=True, highlight=False)
     return out.getvalue()
+
+
+def new_console(out: io.StringIO, *, width: int, color: bool) -> "Console":
+    """A console of rich that lays out for `width` columns, and reads no markup in anybody's text."""
+    from rich.console import Console
+
+    return Console(
+        file=out,
+        width=width,
+        force_terminal=color,
+        color_system="standard" if color else None,
+        no_color=not color,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from ftspec.diagnostics.codes import find_code
+from ftspec.hardware.model import format_bytes
 from ftspec.plan.model import Action, Plan, Value
 from ftspec.plan.reasons import Reason
-from ftspec.view.amounts import bytes_text, seconds_text, value_text
+from ftspec.view.amounts import seconds_text, value_text
 from ftspec.view.lines import (
     BUSY,
     GOOD,
@@ -159,9 +160,9 @@ def _predicted(plan: Plan, width: int) -> Iterator[Line]:
     if costs is None:
         return
     limit = plan.execution.memory_limit_bytes
-    memory = f"peak {bytes_text(costs.peak_memory_bytes)}"
+    memory = f"peak {format_bytes(costs.peak_memory_bytes)}"
     if limit is not None:
-        memory += f" of {bytes_text(limit)}"
+        memory += f" of {format_bytes(limit)}"
     yield from labelled("memory", memory, width=width, label_width=_LABEL)
     reused = {stage.name for stage in plan.stages if stage.action is Action.REUSE}
     seconds = sum(value for name, value in costs.stage_seconds.items() if name not in reused)

@@ -3,9 +3,10 @@
 import re
 
 from ftspec.diagnostics.codes import find_code
+from ftspec.hardware.model import format_bytes
 from ftspec.plan.codec import digest
 from ftspec.plan.model import Action, Plan
-from ftspec.view.amounts import bytes_text, seconds_text, value_text
+from ftspec.view.amounts import seconds_text, value_text
 from ftspec.view.plan_human import short_hash, why
 from ftspec.view.plan_sentences import (
     data_sentences,
@@ -51,7 +52,7 @@ def plan_markdown(plan: Plan) -> str:
         low, high = costs.wall_seconds / costs.wall_factor, costs.wall_seconds * costs.wall_factor
         lines.append(
             f"About {seconds_text(costs.wall_seconds)} when nothing is reused ({seconds_text(low)} to "
-            f"{seconds_text(high)}), peak memory {bytes_text(costs.peak_memory_bytes)}, on "
+            f"{seconds_text(high)}), peak memory {format_bytes(costs.peak_memory_bytes)}, on "
             f"{escape(plan.machine.summary)}."
         )
     lines += _warnings(plan)

@@ -8,8 +8,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ftspec.evaluate.outcome import UNCHANGED, ApplyResult, means
-from ftspec.view.amounts import bytes_text, seconds_text
+from ftspec.evaluate.evidence import means
+from ftspec.evaluate.outcome import UNCHANGED, ApplyResult
+from ftspec.hardware.model import format_bytes
+from ftspec.view.amounts import seconds_text
 from ftspec.view.evidence import render_evidence
 
 
@@ -99,10 +101,10 @@ def render_result(result: ApplyResult, *, spec_path: str, width: int, color: boo
 def _prediction(result: ApplyResult) -> str:
     parts = []
     if result.peak_memory_bytes is not None:
-        parts.append(f"at most {bytes_text(result.peak_memory_bytes)} of memory")
+        parts.append(f"at most {format_bytes(result.peak_memory_bytes)} of memory")
     if result.predicted_seconds is not None and result.predicted_peak_memory_bytes is not None:
         parts.append(
-            f"planned: {seconds_text(result.predicted_seconds)}, {bytes_text(result.predicted_peak_memory_bytes)}"
+            f"planned: {seconds_text(result.predicted_seconds)}, {format_bytes(result.predicted_peak_memory_bytes)}"
         )
     return f" ({'; '.join(parts)})" if parts else ""
 

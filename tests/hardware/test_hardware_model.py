@@ -52,7 +52,7 @@ def test_facts_are_flat_scalars() -> None:
 
 def test_format_bytes() -> None:
     assert [format_bytes(count) for count in (512 * 1024**2, GIB, 2048 * GIB)] == [
-        "512.0 MiB",
+        "512 MiB",
         "1.0 GiB",
         "2.0 TiB",
     ]

@@ -9,7 +9,7 @@ from ftspec.plan.fields import leaves
 from ftspec.plan.model import Action, Plan
 from ftspec.plan.reasons import Reason
 from ftspec.plan.stages import nothing_stored, with_stages
-from ftspec.view.amounts import bytes_text, count_text, seconds_text
+from ftspec.view.amounts import count_text, seconds_text
 from ftspec.view.explain import UnknownField, render_explanation
 from ftspec.view.plan_human import render_plan
 from ftspec.view.plan_json import plan_json
@@ -160,8 +160,6 @@ def test_markdown_escapes(plan: Plan, tmp_path: Path) -> None:
 
 
 def test_amounts() -> None:
-    assert bytes_text(5.4 * 2**30) == "5.4 GiB"
-    assert bytes_text(614 * 2**20) == "614 MiB"
     assert [seconds_text(seconds) for seconds in (0.2, 59.6, 61, 3600, 7500)] == [
         "1 s",
         "1 min",
