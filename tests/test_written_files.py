@@ -33,3 +33,15 @@ def test_a_place_that_cannot_be_written_is_no_crash() -> None:
     done = CliRunner().invoke(cli, ["init", "/proc/no-such-file.yaml"])
     assert done.exit_code == 1
     assert "/proc/no-such-file.yaml" in done.output
+
+
+def test_fmt_keeps_links_and_permissions_and_mends_line_ends(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.yaml", tmp_path / "link.yaml"
+    real.write_bytes(b"kind: Embedding\r\nmetadata:\r\n  name: a\r\n")
+    real.chmod(0o600)
+    link.symlink_to(real)
+    done = CliRunner().invoke(cli, ["fmt", str(link)])
+    assert done.exit_code == 0, done.output
+    assert link.is_symlink()
+    assert real.stat().st_mode & 0o777 == 0o600
+    assert real.read_bytes() == b"kind: Embedding\nmetadata:\n  name: a\n"

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import stat
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -95,11 +96,14 @@ def echo_json(value: object) -> None:
 
 
 def write_file(path: Path, text: str) -> None:
-    """Replace a file that the user named, in one step; a place that cannot be written is their fault."""
+    """Replace a file that the user named, in one step; it keeps its permissions, and a link stays one. A
+    place that cannot be written is the user's fault."""
     from ftspec.store.files import write_atomically
 
     try:
-        write_atomically(path, text)
+        target = path.resolve()
+        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o644
+        write_atomically(target, text, mode=mode)
     except OSError as error:
         raise click.FileError(str(path), hint=error.strerror or str(error)) from error
 

@@ -30,7 +30,7 @@ def fmt_command(specs: tuple[Path, ...], check: bool) -> None:
         if document is None or document.damaged:
             found.extend(here)
             continue
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode("utf-8")  # with its line ends, which are formatted too
         formatted = format_text(text)
         if formatted == text:
             continue
