@@ -118,7 +118,7 @@ def _front_matter(plan: Plan) -> Iterator[str]:
     yield "tags:"
     for tag in ("sentence-transformers", "sentence-similarity", "feature-extraction", "ftspec"):
         yield f"- {tag}"
-    if _HUB_ID.fullmatch(plan.model.base):
+    if plan.model.facts.origin not in ("path", "store") and _HUB_ID.fullmatch(plan.model.base):
         yield f"base_model: {_yaml_text(plan.model.base)}"
         yield "base_model_relation: finetune"
     yield f"model_name: {_yaml_text(plan.name)}"

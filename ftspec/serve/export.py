@@ -12,7 +12,7 @@ from ftspec.store.registry import REGISTRATION, RegisteredModel
 def export_model(model: RegisteredModel, destination: Path) -> None:
     """Copy the files of `model` to `destination`, which is absent or empty, in one visible step.
 
-    Raises FtspecError (FTS619) when something is there already, or the place cannot be written.
+    Raises FtspecError (FTS640) when something is there already, or the place cannot be written.
     """
     destination = destination.absolute()
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):

@@ -91,8 +91,11 @@ def test_values_stay_values(tmp_path: Path, evil: str) -> None:
 
 def test_the_base_is_named_by_its_hub_id(tmp_path: Path) -> None:
     plan = example_plan()
-    text, _ = card(tmp_path, replace(plan, model=replace(plan.model, base="org/model-1.0")))
+    facts = replace(plan.model.facts, origin="hub-cache")
+    text, _ = card(tmp_path, replace(plan, model=replace(plan.model, base="org/model-1.0", facts=facts)))
     assert front_matter(text)["base_model"] == "org/model-1.0"
+    text, _ = card(tmp_path, replace(plan, model=replace(plan.model, base="folder/model-1.0")))
+    assert "base_model" not in front_matter(text)
 
 
 def test_markdown_text() -> None:
