@@ -17,7 +17,6 @@ from ftspec.driver.lookup import stored_stages
 from ftspec.driver.register import assemble_model, register, registered_model
 from ftspec.evaluate.evidence import means
 from ftspec.evaluate.outcome import ApplyResult, read_result
-from ftspec.lower.config import PROGRAM_STAGES
 from ftspec.plan.codec import (
     HASH_VERSION,
     digest,
@@ -27,7 +26,7 @@ from ftspec.plan.codec import (
 )
 from ftspec.plan.facts import Scalar
 from ftspec.plan.model import Action, Plan, Stage
-from ftspec.plan.stages import stage_documents, with_stages
+from ftspec.plan.stages import PROGRAM_STAGES, stage_documents, with_stages
 from ftspec.run.events import Event
 from ftspec.store.artifacts import Artifacts
 from ftspec.store.files import write_atomically

@@ -8,13 +8,10 @@ from typing import Any, TypedDict
 
 from ftspec.plan.model import Action, Plan, TrainPlan
 from ftspec.plan.objectives import traits_of
+from ftspec.plan.stages import PROGRAM_STAGES
 
 FORMAT = 1
 BASE, BASELINE, DATA = "base", "baseline", "data"  # folders of the run folder
-
-# Those that the programs run, in their order, in one process: importing the training stack costs it seconds
-# each time.
-PROGRAM_STAGES = ("encode_base", "train", "encode_tuned")
 
 OPTIMIZERS = {"adamw": "adamw_torch_fused", "adafactor": "adafactor", "sgd": "sgd"}
 

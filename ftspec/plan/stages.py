@@ -24,6 +24,9 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "gate": ("evaluate",),
     "register": ("train", "evaluate", "gate"),
 }
+# The backend's programs run these, in this order, in one process: importing the training stack costs it
+# seconds each time.
+PROGRAM_STAGES = ("encode_base", "train", "encode_tuned")
 VERSIONS: Mapping[str, int] = dict.fromkeys(NEEDS, 1)
 
 Lookup = Callable[[str, str], tuple[Action, Reason]]
