@@ -31,7 +31,7 @@ def loss_and_gradients(
     model.zero_grad()
     value = loss(features(model, columns), labels)
     value.backward()
-    return float(value), [item.grad.clone() for item in model.parameters() if item.grad is not None]
+    return value.item(), [item.grad.clone() for item in model.parameters() if item.grad is not None]
 
 
 def rows_with_twins(count: int = 8) -> list[dict[str, Any]]:
