@@ -18,6 +18,7 @@ from watch import StopRequest
 
 WARM_UP = 5  # queries encoded before latency is measured
 PROGRESS_SECONDS = 0.5
+QUERY_PROMPTS, DOCUMENT_PROMPTS = ("query",), ("document", "passage", "corpus")  # as the plan reads them
 SAMPLE = 1024  # documents whose mean cosine goes into info.json
 
 
@@ -85,9 +86,15 @@ def _load(root: Path, settings: Settings, model_folder: Path | None) -> tuple[An
     baseline = settings.encode.baseline_folder
     if model_folder is None and baseline is not None:
         model = load_model(root / baseline, None, device=device, trust_remote_code=wishes.trust_remote_code)
-        return model, (model.prompts.get("query") or "", model.prompts.get("document") or "")
+        return model, (own_prompt(model, QUERY_PROMPTS), own_prompt(model, DOCUMENT_PROMPTS))
     model = load_model(model_folder or root / wishes.folder, wishes, device=device)
     return model, (wishes.prompts.query, wishes.prompts.document)
+
+
+def own_prompt(model: Any, names: Sequence[str]) -> str:
+    """The first prompt under one of the names that models use for a side; a baseline without its own
+    prompt would be beaten too easily."""
+    return next((str(model.prompts[name]) for name in names if model.prompts.get(name)), "")
 
 
 def encode_texts(
