@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from ftspec.data.collect import INGEST_VERSION, Dataset, collect, skip_warnings
-from ftspec.data.keys import request_settings
 from ftspec.data.lengths import text_lengths
 from ftspec.data.parts import SPLIT_VERSION, Parts, divide
 from ftspec.data.request import DataRequest
@@ -85,7 +84,7 @@ def read_dataset(
 ) -> Dataset | None:
     """All rows of the sources. The dataset read last stays in memory until another one is read."""
     global _last  # noqa: PLW0603 - one bounded memo per process
-    key = _hash({"settings": request_settings(request), "digests": digests, "labels": _labels(sources)})
+    key = _hash({"settings": _settings(request), "digests": digests, "labels": _labels(sources)})
     if _last is not None and _last[0] == key:
         return _last[1]
     dataset, more = collect(request, sources, digests, on_progress)
@@ -162,6 +161,16 @@ def _labels(sources: tuple[Source, ...]) -> list[str]:
     return [source.label for source in sources]
 
 
+def _settings(request: DataRequest) -> dict[str, Any]:
+    """Settings of ingest beside what a source's content digest covers (format, roles, file names)."""
+    return {
+        "num_train": len(request.train),
+        "filters": asdict(request.filters),
+        "on_error": request.on_error,
+        "slices": sorted(request.slices),
+    }
+
+
 def _key(
     request: DataRequest,
     sources: tuple[Source, ...],
@@ -172,7 +181,7 @@ def _key(
     return _hash(
         {
             "versions": [SURVEY_VERSION, INGEST_VERSION, SPLIT_VERSION],
-            "settings": request_settings(request),
+            "settings": _settings(request),
             "split": asdict(request.split),
             "limit": asdict(request.limit),
             "labels": _labels(sources),
