@@ -19,6 +19,7 @@ from ftspec.hardware.detect import detect
 REPOSITORY = Path(__file__).resolve().parent.parent
 QUICKSTART = REPOSITORY / "specs" / "quickstart.yaml"
 FTSPEC = str(Path(sys.executable).with_name("ftspec"))  # the console script beside this interpreter
+HEAD = ("", "measured", "bound", "", "detail")
 PACKAGES = ("ftspec", "torch", "transformers", "sentence-transformers")
 
 
@@ -48,7 +49,7 @@ class Report:
     def finish(self, out: Path | None) -> int:
         """Print the table, write the JSON; 1 when a bound was missed, else 0."""
         print(machine_line())
-        print(table([["", "measured", "bound", "", ""], *(check_row(check) for check in self.checks)]))
+        print(table([HEAD, *(check_row(check) for check in self.checks)]))
         if out is not None:
             document = {
                 "benchmark": self.benchmark,

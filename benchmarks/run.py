@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from measuring import Check, check_row, machine_line, parser, table
+from measuring import HEAD, Check, check_row, machine_line, parser, table
 
 HERE = Path(__file__).resolve().parent
 
@@ -25,7 +25,7 @@ BENCHMARKS: dict[str, tuple[list[str], list[str] | None]] = {
     "validate_many": (["validate_many.py"], ["--specs", "100"]),
     "unchanged_apply": (["unchanged_apply.py"], ["--repeats", "3"]),
     "calibrate_time": (["calibrate_time.py"], ["--steps", "3"]),
-    "train_vs_plain": (["train_vs_plain.py"], ["--repeats", "1", "--rows", "128", "--queries", "60"]),
+    "train_vs_plain": (["train_vs_plain.py"], None),
     "beir": (["beir/run.py"], None),
 }
 
@@ -41,7 +41,7 @@ def main() -> int:
         arguments.error(f"no benchmark {', '.join(unknown)}")
     documents = [document for name in names if (document := measure(name, options)) is not None]
     checks = [Check(**known(entry)) for document in documents for entry in document["checks"]]
-    rows = [["", "measured", "bound", "", ""], *(check_row(check) for check in checks)]
+    rows = [HEAD, *(check_row(check) for check in checks)]
     print(f"\n{machine_line()}\n")
     print(markdown(rows) if options.markdown else table(rows))
     if options.out is not None:

@@ -85,8 +85,7 @@ def compare(options: argparse.Namespace, scratch: Path) -> int:
             note=f"{whole[0]:.1f} s against {whole[1]:.1f} s",
         ),
         Check(
-            # Reported as how much the plain script may be better at least: above 0, ftspec is worse.
-            name=f"{METRIC} lost to the plain script (lower bound of 95 %)",
+            name=f"{METRIC} by which the plain script is better (95 % sure)",
             value=-over_plain.gain.high,
             unit="",
             bound=0.0,

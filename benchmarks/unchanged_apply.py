@@ -9,7 +9,7 @@ import json
 import sys
 import tempfile
 
-from measuring import FTSPEC, REPOSITORY, Check, Report, median, parser, run
+from measuring import FTSPEC, REPOSITORY, Check, Report, in_turn, median, parser, run
 
 BOUND_SECONDS = 2.0
 VERDICTS = (0, 5, 6)  # a gate may fail or stay open: that is not what is measured
@@ -29,7 +29,12 @@ def main() -> int:
             verdict = json.loads(finished.output.splitlines()[-1])["verdict"]
             assert verdict == "unchanged", f"a repeated apply says {verdict}"
             again.append(finished.seconds)
-    report = Report(benchmark="unchanged_apply", numbers={"first_seconds": first.seconds, "seconds": again})
+        plan = [FTSPEC, "plan", spec, "--project", folder]
+        planning = in_turn({"plan": plan}, repeats=options.repeats)["plan"]
+    report = Report(
+        benchmark="unchanged_apply",
+        numbers={"first_seconds": first.seconds, "seconds": again, "plan": planning},
+    )
     report.checks.append(
         Check(
             name="second, unchanged apply",
@@ -39,6 +44,7 @@ def main() -> int:
             note=f"slowest of {len(again)}: {max(again):.2f} s; the first took {first.seconds:.0f} s",
         )
     )
+    report.checks.append(Check(name="ftspec plan where a run is stored", value=median(planning), unit="s"))
     return report.finish(options.out)
 
 
