@@ -365,7 +365,8 @@ EXPORT_REFUSED = _code(
     "FTS640",
     "error",
     "the model cannot be copied there",
-    "`ftspec models export` writes into a new or empty folder, and never over other files.",
+    "`ftspec models export` writes into a new or empty folder; `export.path` of a spec may also hold an\n"
+    "earlier export, which is replaced. Other files are never written over.",
 )
 
 # --- 7xx data ---------------------------------------------------------------------------------

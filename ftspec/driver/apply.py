@@ -14,7 +14,7 @@ from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, Diagnostics, FtspecError
 from ftspec.driver.facts import request_of_plan
 from ftspec.driver.lookup import stored_stages
-from ftspec.driver.register import assemble_model, register, registered_model
+from ftspec.driver.register import assemble_model, export_target, register, registered_model
 from ftspec.evaluate.evidence import means
 from ftspec.evaluate.outcome import ApplyResult, read_result
 from ftspec.plan.codec import (
@@ -97,6 +97,7 @@ def apply_plan(
             result = read_result(project, plan, plan_digest)
             if result is not None:
                 return result
+        export_target(plan)  # refused before hours of training, not after
         run = _Run(
             project=project,
             plan=plan,

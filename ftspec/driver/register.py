@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ftspec.evaluate.card import write_card
+from ftspec.diagnostics import codes
+from ftspec.diagnostics.model import Diagnostic, FtspecError
+from ftspec.evaluate.card import PASSPORT, write_card
 from ftspec.evaluate.evidence import Evidence
 from ftspec.evaluate.gates import Outcome, Verdict
 from ftspec.plan.model import Plan
@@ -62,8 +64,9 @@ def register(
             "metrics": dict(metrics),
         }
         registered = register_model(project, plan.name, model_folder, meta)
-        if plan.export.path is not None:
-            _export(model_folder, Path(plan.data.folder) / plan.export.path)
+        target = export_target(plan)
+        if target is not None:
+            _export(model_folder, target)
     note = {
         "verdict": verdict.verdict.value,
         "name": plan.name if registered else None,
@@ -92,8 +95,27 @@ def _read_note(folder: Path) -> dict[str, Any]:
     return note
 
 
+def export_target(plan: Plan) -> Path | None:
+    """Where the plan wants a copy of the model. Raises FTS640 when something else lies there: it would be
+    replaced, so only an empty folder or an earlier export is."""
+    if plan.export.path is None:
+        return None
+    target = Path(plan.data.folder) / Path(plan.export.path).expanduser()
+    is_free = not target.exists() or (target.is_dir() and not any(target.iterdir()))
+    if not is_free and not (target / PASSPORT).is_file():
+        raise FtspecError(
+            Diagnostic(
+                code=codes.EXPORT_REFUSED,
+                detail=f"`export.path`: {target} holds something else than a model of ftspec",
+                help="name a new folder, or one that an earlier export made",
+            )
+        )
+    return target
+
+
 def _export(folder: Path, target: Path) -> None:
     """Replace `target` by a copy, in one step as far as file systems allow."""
+    target = target.resolve()
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(folder, partial)
