@@ -45,3 +45,10 @@ def test_fmt_keeps_links_and_permissions_and_mends_line_ends(tmp_path: Path) -> 
     assert link.is_symlink()
     assert real.stat().st_mode & 0o777 == 0o600
     assert real.read_bytes() == b"kind: Embedding\nmetadata:\n  name: a\n"
+
+
+def test_a_plan_never_takes_the_place_of_a_spec(tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text("kind: Embedding")
+    assert CliRunner().invoke(cli, ["plan", str(spec), "--out", str(spec)]).exit_code == 64
+    assert spec.read_text() == "kind: Embedding"

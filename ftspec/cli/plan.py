@@ -55,7 +55,11 @@ def plan_command(
       ftspec plan spec.yaml --format markdown        # a comment for a pull request
     """
     from ftspec.driver.compile import compile_spec
+    from ftspec.driver.planfile import is_spec_name
     from ftspec.plan.codec import plan_to_json
+
+    if out is not None and is_spec_name(out):
+        raise click.UsageError(f"--out: `apply` takes {out.suffix} for a spec; name it e.g. change.ftplan")
 
     compiled, found = compile_spec(
         spec, project=find_project(project_folder), overrides=overrides, hardware_name=hardware

@@ -12,9 +12,14 @@ from ftspec.store.project import Project
 _YAML_ENDINGS = (".yaml", ".yml")
 
 
+def is_spec_name(path: Path) -> bool:
+    """A spec is YAML by its ending."""
+    return path.suffix.lower() in _YAML_ENDINGS
+
+
 def is_plan_file(path: Path) -> bool:
-    """A spec is YAML by its ending; everything else that exists is taken for a plan file."""
-    return path.is_file() and path.suffix.lower() not in _YAML_ENDINGS
+    """Everything that exists and is no spec is taken for a plan file."""
+    return path.is_file() and not is_spec_name(path)
 
 
 def read_plan_file(path: Path) -> tuple[Plan | None, Diagnostics]:
@@ -44,7 +49,7 @@ def read_plan_of(
     run = project.runs / subject / "plan.json"
     if "/" not in subject and run.is_file():
         return read_plan_file(run)
-    if path.suffix.lower() not in _YAML_ENDINGS:
+    if not is_spec_name(path):
         found = Diagnostics()
         found.add(
             codes.PLAN_NOT_READABLE,
