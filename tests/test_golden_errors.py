@@ -125,7 +125,6 @@ ELSEWHERE = {
     "FTS617": ("a full disk", "driver/test_refusals.py"),
     "FTS618": ("training", "backends/test_train.py"),
     "FTS621": ("a finished run", "store/test_commands.py"),
-    "FTS622": ("a registered model", "store/test_registry.py"),
     "FTS623": ("a started run", "run/test_events.py"),
     "FTS640": ("a registered model", "serve/test_serve.py"),
     "FTS801": ("a finished run: a verdict is a result, told by exit code 5", "driver/test_refusals.py"),

@@ -89,7 +89,7 @@ def delete_command(name: str, version: str | None, yes: bool, project_folder: Pa
         click.confirm(f"Delete {name} {named}?", abort=True, err=True)
     with project_lock(project, f"models delete {name}"):
         for model in versions:
-            delete_model(project, name, model.version, force=True)
+            delete_model(project, name, model.version)
     click.echo(f"deleted {name} {named}")
     left = list_models(project, name)
     if left and not any(model.current for model in left):

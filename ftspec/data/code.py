@@ -147,7 +147,7 @@ def _read_file(file: SourceFile, index: int) -> Iterator[Row | RowFault]:
             continue
         document = _without_docstring(lines, node, docstring)
         seen[qualified] = seen.get(qualified, 0) + 1
-        name = f"{module}:{qualified}" + (f"#{seen[qualified]}" if seen[qualified] > 1 else "")
+        name = f"{file.name}:{qualified}" + (f"#{seen[qualified]}" if seen[qualified] > 1 else "")
         yield Row(query_id=name, query=query, positive_id=name, positive=document, group=module, source=index)
 
 

@@ -39,10 +39,11 @@ def require(path: Path, written: str, *, folder: bool) -> None:
     if path.is_dir() if folder else path.is_file():
         if os.access(path, os.R_OK | (os.X_OK if folder else 0)):
             return
-        raise not_found(f"`{written}`: the {kind} {path} may not be read")
+        raise not_found(f"`{written}`: the {kind} may not be read")
     if path.exists():
-        raise not_found(f"`{written}`: {path} is not a {kind}")
-    where = "" if str(path) == written else f" {path}"
+        raise not_found(f"`{written}` is not a {kind}")
+    # The value of a variable may be a secret: it is not shown.
+    where = "" if str(path) == written or _VARIABLE.search(written) else f" {path}"
     raise not_found(
         f"`{written}`: there is no such {kind}{where}", "paths are relative to the folder of the spec"
     )

@@ -13,14 +13,14 @@ from ftspec.data.collect import INGEST_VERSION, Dataset, collect, skip_warnings
 from ftspec.data.lengths import text_lengths
 from ftspec.data.parts import SPLIT_VERSION, Parts, divide
 from ftspec.data.request import DataRequest
-from ftspec.data.rows import Progress, Row, Source
+from ftspec.data.rows import Evaluation, Progress, Row, Source
 from ftspec.data.sources import content_digest, open_sources, overall_digest
 from ftspec.diagnostics.codes import MODEL_NOT_READABLE, SOURCE_NOT_FOUND
 from ftspec.diagnostics.model import Diagnostics
 from ftspec.plan.facts import DataFacts, SourceFacts, TextLengths
 from ftspec.store.digests import DigestCache
 
-SURVEY_VERSION = 2  # raise it when the same data and settings give other facts
+SURVEY_VERSION = 3  # raise it when the same data and settings give other facts
 
 _last: tuple[str, Dataset] | None = None  # the dataset read last in this process, for a following ingest
 
@@ -123,8 +123,22 @@ def counts(dataset: Dataset, parts: Parts) -> dict[str, Any]:
         "train_rows_available": parts.available,
         "overlap_dropped": parts.dropped,
         "relevance": parts.relevance,
+        "exclude_self": _queries_are_documents(parts.test),
         "classes": sum(1 for count in Counter(_classes(rows)).values() if count > 1),
     }
+
+
+def _queries_are_documents(test: Evaluation) -> bool:
+    """The text of some query stands in the corpus without being judged relevant to it. Equal ids mean
+    nothing: queries and documents are often numbered apart."""
+    texts: dict[str, list[str]] = {}
+    for id, text in test.documents:
+        texts.setdefault(text, []).append(id)
+    return any(
+        test.grades.get((query.id, document), 0) == 0
+        for query in test.queries
+        for document in texts.get(query.text, ())
+    )
 
 
 def _classes(rows: tuple[Row, ...]) -> list[str]:

@@ -349,12 +349,6 @@ LEDGER_DIFFERS = _code(
     "the ledger and the run records differ",
     "`ftspec state rebuild` makes the ledger again from the run records and artefacts.",
 )
-MODEL_IN_USE = _code(
-    "FTS622",
-    "error",
-    "the current version of a model is not deleted",
-    "Queries load it. Make another version current first, or force the deletion.",
-)
 EVENTS_DAMAGED = _code(
     "FTS623",
     "error",

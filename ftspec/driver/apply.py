@@ -26,7 +26,7 @@ from ftspec.plan.codec import (
 )
 from ftspec.plan.facts import Scalar
 from ftspec.plan.model import Action, Plan, Stage
-from ftspec.plan.stages import PROGRAM_STAGES, stage_documents, with_stages
+from ftspec.plan.stages import PROGRAM_STAGES, predicted_seconds, stage_documents, with_stages
 from ftspec.run.events import Event
 from ftspec.store.artifacts import Artifacts
 from ftspec.store.files import write_atomically
@@ -333,7 +333,7 @@ def _record(
             train_steps=plan.train.total_steps,
             predicted_peak_memory_bytes=plan.estimates.peak_memory_bytes,
             measured_peak_memory_bytes=run.peak_memory_bytes,
-            predicted_wall_seconds=plan.estimates.wall_seconds,
+            predicted_wall_seconds=predicted_seconds(plan),
             measured_wall_seconds=_wall_seconds(run),
             predicted_stage_seconds=dict(plan.estimates.stage_seconds),
             measured_stage_seconds=dict(run.seconds),
@@ -346,8 +346,8 @@ def _record(
 
 
 def _wall_seconds(run: _Run) -> float | None:
-    """Of the whole plan; None where a part was reused or an earlier attempt did a part of it."""
-    fresh = all(stage.name in run.seconds for stage in run.plan.stages)
+    """Of the stages that ran; None where an earlier attempt did a part of them."""
+    fresh = all(stage.name in run.seconds for stage in run.plan.stages if stage.action is Action.RUN)
     return sum(run.seconds.values()) if fresh and _resumed_from(run) is None else None
 
 

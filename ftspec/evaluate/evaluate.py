@@ -127,7 +127,7 @@ def evaluate(plan: Plan, split_dir: Path, base_dir: Path, tuned_dir: Path, out_d
 
 def read_test_set(split_dir: Path) -> TestSet:
     """Read `test/` of a split. With `exclude_self` in report.json, a query is never answered by
-    itself: a document with its id or its text is neither ranked nor judged."""
+    itself: a document with its text is not ranked, unless it is judged relevant."""
     queries = list(read_lines(split_dir / "test" / "queries.jsonl"))
     corpus = list(read_lines(split_dir / "test" / "corpus.jsonl"))
     judgements: dict[str, dict[str, int]] = {}
@@ -139,10 +139,12 @@ def read_test_set(split_dir: Path) -> TestSet:
         by_text: dict[str, set[str]] = {}
         for row in corpus:
             by_text.setdefault(row["text"], set()).add(row["id"])
-        exclude = tuple(frozenset(by_text.get(row["text"], set()) | {row["id"]}) for row in queries)
-        for row, banned in zip(queries, exclude, strict=True):
-            for id in banned:
-                judgements.get(row["id"], {}).pop(id, None)
+        exclude = tuple(
+            frozenset(
+                id for id in by_text.get(row["text"], set()) if judgements.get(row["id"], {}).get(id, 0) == 0
+            )
+            for row in queries
+        )
     return TestSet(
         query_ids=tuple(row["id"] for row in queries),
         texts=tuple(row["text"] for row in queries),

@@ -92,6 +92,11 @@ def summary_head(plan: Plan) -> dict[str, Any]:
     }
 
 
+def _minor(version: str) -> int:
+    minor = version.partition(".")[2]
+    return int(minor) if minor.isdecimal() else 0
+
+
 def plan_from_json(text: str, *, name: str) -> tuple[Plan | None, Diagnostics]:
     """Read a plan file and verify its digest. `name` is the path for messages."""
     found = Diagnostics()
@@ -117,6 +122,13 @@ def plan_from_json(text: str, *, name: str) -> tuple[Plan | None, Diagnostics]:
             codes.PLAN_VERSION,
             f"{name} has format {version}; this ftspec reads {FORMAT_VERSION}",
             help="make the plan again",
+        )
+        return None, found
+    if _minor(version) > _minor(FORMAT_VERSION):
+        found.add(
+            codes.PLAN_VERSION,
+            f"{name} has format {version}, made by a newer ftspec; this one reads {FORMAT_VERSION}",
+            help="update ftspec, or make the plan again",
         )
         return None, found
     claimed = document.pop("digest", None)

@@ -99,6 +99,7 @@ class DataFacts:
     overlap_dropped: int = 0  # training rows that shared a query or positive with a held-out side
     relevance: str = ""  # how relevance was read off labels or scores; "" where it is judged
     validation_documents: int = 0
+    exclude_self: bool = False  # test queries are documents too: none is answered by itself
     classes: int = 0  # labelled classes only: those with at least two training rows
 
 

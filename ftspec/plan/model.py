@@ -189,7 +189,7 @@ class EvaluationPlan:
     baseline_facts: ModelFacts | None  # of another baseline
     bootstrap: Bootstrap
     latency_queries: int  # 0: not measured
-    detectable_gain: float  # at 80 % power, one-sided 5 %, per-query deviation .25
+    detectable_gain: float  # at 80 % power and the gate's confidence, per-query deviation .25
     dimensions: tuple[int, ...]  # full width first, then Matryoshka prefixes
 
 

@@ -1,8 +1,8 @@
 """The stages of a run and their keys.
 
 A key is a hash over everything that can change the stage's output, by deny-list: the sections that
-a stage reads enter whole, minus what is declared here as having no effect. Execution enters no key:
-moving machines re-lowers, it does not retrain.
+a stage reads enter whole, minus what is declared here as having no effect. Execution enters no key of
+a model or a score: moving machines re-lowers, it does not retrain. Only latency is a machine's own.
 """
 
 from collections.abc import Callable, Mapping
@@ -65,7 +65,7 @@ def stage_documents(plan: Plan) -> dict[str, dict[str, Any]]:
     split = add("split", ingest=ingest, **parts)
     # Not the split's key: other slices are the same texts.
     texts = {**rows, **parts, "versions": [VERSIONS["ingest"], VERSIONS["split"]]}
-    encoding = {"texts": texts, "latency_queries": evaluation["latency_queries"]}
+    encoding = {"texts": texts, "latency": _latency(plan)}
     encode_base = add(
         "encode_base",
         **encoding,
@@ -94,6 +94,19 @@ def stage_documents(plan: Plan) -> dict[str, dict[str, Any]]:
     return documents
 
 
+def _latency(plan: Plan) -> dict[str, Any] | None:
+    """Where latency is measured; a gate may not be judged by another machine's numbers."""
+    if plan.evaluation.latency_queries == 0:
+        return None
+    run = plan.execution
+    return {
+        "queries": plan.evaluation.latency_queries,
+        "machine": plan.machine.digest,
+        "device": run.device,
+        "threads": run.num_threads,
+    }
+
+
 def with_stages(plan: Plan, lookup: Lookup) -> Plan:
     """The plan with its stages; `lookup(stage, key)` says whether the store already holds the output."""
     stages: list[Stage] = []
@@ -102,6 +115,15 @@ def with_stages(plan: Plan, lookup: Lookup) -> Plan:
         action, reason = lookup(name, key)
         stages.append(Stage(name=name, key=key, needs=NEEDS[name], action=action, reason=reason))
     return replace(plan, stages=tuple(stages))
+
+
+def predicted_seconds(plan: Plan) -> float:
+    """Of the stages that will run; the start of the programs counts when any of them does."""
+    assert plan.estimates is not None
+    reused = {stage.name for stage in plan.stages if stage.action is Action.REUSE}
+    if reused.issuperset(PROGRAM_STAGES):
+        reused.add("start")
+    return sum(value for name, value in plan.estimates.stage_seconds.items() if name not in reused)
 
 
 def nothing_stored(stage: str, key: str) -> tuple[Action, Reason]:

@@ -11,7 +11,7 @@ from ftspec.resolve.desk import Desk
 from ftspec.spec.train import WARMUP_RATIO, BinaryPairs, Contrastive, LabelledClasses, ScoredPairs, Triplet
 
 EVALS_PER_RUN = 10
-SAVES_PER_RUN = 10
+SAVES_PER_RUN = 4  # each writes three times the weights: ten took 4 % of a run of 32 steps
 MAX_SAVE_STEPS = 200
 LOGS_PER_RUN = 100
 _SMALLEST_CLASS_BATCH = 4

@@ -136,7 +136,7 @@ class Train(Section):
     eval_steps: Count | None = None
     """Steps between evaluations on the validation split; default: ten times in a run."""
     save_steps: Count | None = None
-    """Steps between checkpoints; default: ten times in a run, and at least every 200 steps."""
+    """Steps between checkpoints; default: four times in a run, and at least every 200 steps."""
     logging_steps: Count | None = None
     """Steps between points of the loss curve; default: a hundred points in a run."""
     checks: Checks = Checks()

@@ -89,7 +89,6 @@ class EstimateRow:
     device: str | None = None
     precision: str | None = None
     train_steps: int | None = None
-    train_tokens: int | None = None
     predicted_peak_memory_bytes: int | None = None
     measured_peak_memory_bytes: int | None = None
     predicted_wall_seconds: float | None = None

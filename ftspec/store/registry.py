@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ftspec.diagnostics import codes
-from ftspec.diagnostics.model import Diagnostic, Diagnostics, FtspecError
+from ftspec.diagnostics.model import Diagnostics, FtspecError
 from ftspec.plan.codec import hash_of
 from ftspec.store.files import (
     clean_leftovers,
@@ -117,22 +117,12 @@ def set_current(project: Project, name: str, version: str) -> None:
     write_atomically(home / _CURRENT, version + "\n")
 
 
-def delete_model(project: Project, name: str, version: str, *, force: bool = False) -> None:
-    """Delete a version and its row. The current one only with `force`, and then nothing is current.
-
-    Raises FTS615 when it does not exist or is current.
-    """
+def delete_model(project: Project, name: str, version: str) -> None:
+    """Delete a version and its row. After the current one nothing is current: queries fall back to the
+    base model. Raises FTS615 when it does not exist."""
     model, found = find_model_version(project, name, version)
     if model is None:
         raise FtspecError(*found)
-    if model.current and not force:
-        raise FtspecError(
-            Diagnostic(
-                code=codes.MODEL_IN_USE,
-                detail=f"`{name}` {version} is the current version, which queries load",
-                help="make another version current first, or pass --force",
-            )
-        )
     if model.current:
         (project.models / name / _CURRENT).unlink()
     discard(model.path)

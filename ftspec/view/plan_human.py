@@ -6,7 +6,7 @@ from ftspec.diagnostics.codes import find_code
 from ftspec.hardware.model import format_bytes
 from ftspec.plan.model import Action, Plan, Value
 from ftspec.plan.reasons import Reason
-from ftspec.plan.stages import PROGRAM_STAGES
+from ftspec.plan.stages import predicted_seconds
 from ftspec.view.amounts import seconds_text, value_text
 from ftspec.view.lines import (
     BUSY,
@@ -165,10 +165,7 @@ def _predicted(plan: Plan, width: int) -> Iterator[Line]:
     if limit is not None:
         memory += f" of {format_bytes(limit)}"
     yield from labelled("memory", memory, width=width, label_width=_LABEL)
-    reused = {stage.name for stage in plan.stages if stage.action is Action.REUSE}
-    if reused.issuperset(PROGRAM_STAGES):
-        reused.add("start")  # of the programs
-    seconds = sum(value for name, value in costs.stage_seconds.items() if name not in reused)
+    seconds = predicted_seconds(plan)
     if plan.stages and all(stage.action is Action.REUSE for stage in plan.stages):
         yield from labelled("time", "none: everything is stored", width=width, label_width=_LABEL)
         return

@@ -49,6 +49,8 @@ def data_sentences(plan: Plan) -> Iterator[tuple[str, str]]:
     )
     if facts.validation_queries:
         held_out += f", {count_text(facts.validation_queries, 'query')} for validation"
+    if facts.exclude_self:
+        held_out += "; queries are documents too, and none is answered by itself"
     yield "held out", held_out
     split = _SPLITS.get(facts.split_by, facts.split_by)
     if facts.split_by == "group":

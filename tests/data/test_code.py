@@ -54,10 +54,10 @@ def test_functions_are_cut_out_of_their_file(tmp_path: Path) -> None:
     rows, faults = read(tmp_path)
     assert not faults
     assert [(row.query_id, row.query, row.group) for row in rows] == [
-        ("pkg:plain", "Return the number of a thing", "pkg"),
-        ("pkg:Holder.method", "Wait for the next message to arrive", "pkg"),
-        ("pkg:joined", "Ünï: do two things on one line", "pkg"),
-        ("pkg:plain#2", "Return the number on another system", "pkg"),
+        ("pkg/__init__.py:plain", "Return the number of a thing", "pkg"),
+        ("pkg/__init__.py:Holder.method", "Wait for the next message to arrive", "pkg"),
+        ("pkg/__init__.py:joined", "Ünï: do two things on one line", "pkg"),
+        ("pkg/__init__.py:plain#2", "Return the number on another system", "pkg"),
     ]
     assert rows[0].positive == "@decorated\ndef plain(a):\n    return len(a)  # ünïcode"
     assert rows[1].positive == "async def method(self):\n    return 1"

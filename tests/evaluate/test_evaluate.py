@@ -143,7 +143,7 @@ def test_latency(tmp_path: Path) -> None:
     assert again.summary.base_latency is again.summary.tuned_latency is None
 
 
-def test_a_text_of_a_labelled_set_does_not_answer_itself(tmp_path: Path) -> None:
+def test_a_query_that_is_a_document_does_not_answer_itself(tmp_path: Path) -> None:
     split = tmp_path / "split"
     texts = [{"id": f"t{i}", "text": "twin" if i < 2 else f"text {i}"} for i in range(6)]
     write_lines(split / "test/queries.jsonl", texts)
@@ -152,7 +152,7 @@ def test_a_text_of_a_labelled_set_does_not_answer_itself(tmp_path: Path) -> None
         {"query_id": f"t{i}", "document_id": f"t{j}", "grade": 1}
         for i in range(6)
         for j in range(6)
-        if i % 2 == j % 2
+        if i % 2 == j % 2 and i != j
     ]
     write_lines(split / "test/qrels.jsonl", qrels)
     (split / "report.json").write_text("{}")

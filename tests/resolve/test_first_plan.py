@@ -29,7 +29,7 @@ def test_a_short_spec_becomes_a_full_plan(tmp_path: Path) -> None:
     assert plan.train.total_steps == 1000 // 32  # the incomplete last batch is left out
     assert plan.train.warmup_steps == 4
     assert plan.train.eval_steps is None
-    assert plan.train.save_steps == 4
+    assert plan.train.save_steps == 8
     assert plan.data.split.by == "group"
     assert plan.evaluation.dimensions == (384,)
     assert plan.execution.backend is None
@@ -219,10 +219,10 @@ def test_default_gate(tmp_path: Path) -> None:
 
 
 def test_detectable_gain() -> None:
-    assert round(detectable_gain(100), 3) == 0.062
-    assert round(detectable_gain(400), 3) == 0.031
-    assert round(detectable_gain(1000), 3) == 0.020
-    assert round(detectable_gain(2500), 4) == 0.0124
+    assert round(detectable_gain(100), 3) == 0.070
+    assert round(detectable_gain(400), 3) == 0.035
+    assert round(detectable_gain(1000, 0.9), 3) == 0.020
+    assert round(detectable_gain(2500), 4) == 0.0140
 
 
 def test_leakage_is_refused_with_examples(tmp_path: Path) -> None:

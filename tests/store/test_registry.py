@@ -52,10 +52,10 @@ def test_ten_sorts_after_nine(project: Project, tmp_path: Path) -> None:
 def test_delete(project: Project, tmp_path: Path) -> None:
     register_model(project, "m", folder(tmp_path / "a", "1"), {})
     register_model(project, "m", folder(tmp_path / "a", "2"), {})
-    with pytest.raises(FtspecError, match="FTS622"):
-        delete_model(project, "m", "v2")
     delete_model(project, "m", "v1")
-    delete_model(project, "m", "v2", force=True)
+    delete_model(project, "m", "v2")
+    with pytest.raises(FtspecError, match="FTS615"):
+        delete_model(project, "m", "v2")
     assert versions(project) == []
     assert find_model_version(project, "m")[0] is None
     assert register_model(project, "m", folder(tmp_path / "a", "2"), {}).version == "v3"

@@ -43,7 +43,7 @@ CREATE TABLE runs (
 );
 COMMENT ON TABLE runs IS 'Finished runs, one row per run record on disk';
 COMMENT ON COLUMN runs.verdict IS 'passed, failed or inconclusive';
-COMMENT ON COLUMN runs.wall_seconds IS 'From start to end, pauses between attempts included';
+COMMENT ON COLUMN runs.wall_seconds IS 'From start to end of the attempt that finished it';
 COMMENT ON COLUMN runs.metrics IS '{"base": {metric: mean}, "tuned": {metric: mean}} over held-out queries';
 COMMENT ON COLUMN runs.model_name IS 'Registered model that the run made; null when no gate let it through';
 COMMENT ON COLUMN runs.versions IS 'Python and packages that the run used';
@@ -119,7 +119,6 @@ CREATE TABLE estimates (
     device VARCHAR,
     precision VARCHAR,
     train_steps BIGINT,
-    train_tokens BIGINT,
     predicted_peak_memory_bytes BIGINT,
     measured_peak_memory_bytes BIGINT,
     predicted_wall_seconds DOUBLE,
@@ -128,9 +127,8 @@ CREATE TABLE estimates (
     measured_stage_seconds JSON
 );
 COMMENT ON TABLE estimates IS 'What the plan predicted against what the run measured; later plans calibrate on it';
-COMMENT ON COLUMN estimates.train_tokens IS 'Padded tokens per epoch, as planned';
 COMMENT ON COLUMN estimates.predicted_wall_seconds IS 'Of the stages that ran';
-COMMENT ON COLUMN estimates.measured_wall_seconds IS 'Of the stages that ran; null when one was resumed';
+COMMENT ON COLUMN estimates.measured_wall_seconds IS 'Of the stages that ran; null when an earlier attempt did a part of them';
 
 CREATE TABLE models (
     name VARCHAR NOT NULL,
