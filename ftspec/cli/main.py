@@ -1,5 +1,6 @@
 """`ftspec`: the commands, each imported when it is called."""
 
+import errno
 import gc
 import importlib
 import os
@@ -11,6 +12,9 @@ from typing import Any
 import click
 
 from ftspec.cli.exits import ERROR, INTERRUPTED, USAGE
+
+# What the system refuses, and no fault of ftspec: these end in one line, other OSErrors in a traceback.
+REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 
 # command -> one line of help; the module ftspec.cli.<command> holds a click command of that name.
 COMMANDS = {
@@ -87,6 +91,14 @@ class LazyGroup(click.Group):
             # The reader left, as `| head` does. Python would complain again when it flushes at exit.
             sys.stderr.close()
             sys.exit(0)
+        except OSError as error:
+            if error.errno not in REFUSALS:
+                raise
+            place = f" ({error.filename})" if error.filename else ""
+            click.echo(f"Error: {error.strerror}{place}", err=True)
+            if error.errno == errno.ENOSPC:  # what a full stdout still holds would fail once more at exit
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            sys.exit(ERROR)
         sys.exit(status if isinstance(status, int) else 0)
 
 
