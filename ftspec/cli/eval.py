@@ -30,7 +30,7 @@ from ftspec.store.project import Project
 def eval_command(
     name: str | None, version: str | None, spec_path: Path | None, format_: str, project_folder: Path | None
 ) -> None:
-    """Show the recorded evidence of a run, or of the run that made a model. Nothing is computed again.
+    """Show the recorded evidence of a run (default: the newest), or of the run that made a model. Nothing is computed again.
 
     \b
     Examples:
@@ -42,13 +42,13 @@ def eval_command(
     from ftspec.serve.recorded import find_run, read_recorded
     from ftspec.view.evidence import evidence_document, evidence_markdown, render_evidence
 
-    if (name is None) == (spec_path is None):
-        raise click.UsageError("name a model or a run, or give --spec")
+    if name is not None and spec_path is not None:
+        raise click.UsageError("name a model or a run, or give --spec, not both")
     project = find_project(project_folder)
     if spec_path is not None:
         record = find_run(project, gate_key=_gate_key(spec_path, project, format_), label=str(spec_path))
     else:
-        record = find_run(project, name=name, version=version, label=name or "")
+        record = find_run(project, name=name, version=version, label=name or "the newest run")
     summary, verdict = read_recorded(project, record)
     if format_ == "json":
         document = evidence_document(summary, verdict)

@@ -1,6 +1,8 @@
 """`ftspec init`"""
 
 import os
+import re
+import shlex
 from pathlib import Path
 
 import click
@@ -39,6 +41,7 @@ def init_command(file: Path, template: str, name: str | None, data_path: str | N
     """
     from ftspec.source.edit import set_values
     from ftspec.source.format import format_text
+    from ftspec.spec.metadata import NAME_PATTERN
 
     if file.exists():
         raise click.ClickException(f"{file} exists; it is not overwritten")
@@ -46,6 +49,8 @@ def init_command(file: Path, template: str, name: str | None, data_path: str | N
         raise click.UsageError(f"there is no folder {str(file.parent)!r}")
     if data_path is None and template != "code":
         raise click.UsageError(f"--from {template} needs --path: the data to learn from")
+    if name is not None and re.fullmatch(NAME_PATTERN, name) is None:
+        raise click.UsageError(f"--name {name!r}: lower-case letters, digits, `.`, `_` and `-` only")
     text = (shared_folder("specs") / TEMPLATES[template]).read_text(encoding="utf-8")
     text = text.replace("$schema=../schemas/spec.schema.json", "$schema=spec.schema.json", 1)
     values: dict[str, str | None] = {"metadata.name": name or _name_from(file), "metadata.description": None}
@@ -54,8 +59,15 @@ def init_command(file: Path, template: str, name: str | None, data_path: str | N
         if template == "beir":
             values["data.evaluation.0.path"] = _from_spec(data_path, file)
     write_file(file, format_text(set_values(text, values)))
-    click.echo(f"Wrote {file}. Next: ftspec plan {file}")
-    click.echo(f"For completion in editors: ftspec schema > {file.parent / 'spec.schema.json'}", err=True)
+    schema = shlex.quote(str(file.parent / "spec.schema.json"))
+    click.echo(f"Wrote {file}. Next: ftspec plan {shlex.quote(str(file))}")
+    click.echo(f"For completion in editors: ftspec schema > {schema}", err=True)
+    if (
+        data_path not in (None, "stdlib")
+        and "${" not in data_path
+        and not Path(data_path).expanduser().exists()
+    ):
+        click.echo(f"note: there is nothing at {data_path} yet", err=True)
 
 
 def _from_spec(path: str, spec: Path) -> str:

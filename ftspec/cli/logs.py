@@ -34,6 +34,11 @@ def logs_command(run: str | None, follow: bool, events: bool, project_folder: Pa
     if not path.exists() and not follow:
         write_message(f"run {folder.name} has no {path.name} yet")
         return
+    if not follow and path.stat().st_size == 0:
+        write_message(
+            f"the programs of {folder.name} wrote nothing here; `ftspec logs {folder.name} --events`"
+        )
+        return
     try:
         for line in follow_lines(place, path, follow=follow, raw=events):
             write_result(line + "\n")

@@ -41,7 +41,8 @@ def require(path: Path, written: str, *, folder: bool) -> None:
             return
         raise not_found(f"`{written}`: the {kind} may not be read")
     if path.exists():
-        raise not_found(f"`{written}` is not a {kind}")
+        help = "" if folder else "a folder is read by `type: code` or `type: beir`"
+        raise not_found(f"`{written}` is not a {kind}", help)
     # The value of a variable may be a secret: it is not shown.
     where = "" if str(path) == written or _VARIABLE.search(written) else f" {path}"
     raise not_found(

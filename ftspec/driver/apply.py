@@ -38,6 +38,9 @@ from ftspec.target.model import Target
 Observe = Callable[[Event], None]
 
 
+_SECONDS = "seconds.json"  # stage → seconds, over all attempts of a run
+
+
 @dataclass(slots=True)
 class _Run:
     """One apply in progress."""
@@ -69,6 +72,11 @@ class _Run:
         self.artifacts.publish(
             name, self.stage(name).key, folder, self.documents[name], algorithm=HASH_VERSION
         )
+
+    def took(self, name: str, seconds: float) -> None:
+        """Remembered beside the run, so that a run of several attempts tells the time of all of them."""
+        self.seconds[name] = seconds
+        write_atomically(self.folder / _SECONDS, json.dumps(self.seconds) + "\n")
 
     def emit(self, stage: str, event: str, **values: Scalar) -> None:
         self.observe(Event(time=time.time(), stage=stage, event=event, values=values))
@@ -112,9 +120,19 @@ def apply_plan(
             started=_now(),
         )
         write_atomically(run.folder / "plan.json", plan_to_json(plan))
-        _data_stages(run)
-        _program_stages(run)
-        return _evidence_stages(run)
+        run.seconds.update(_earlier_seconds(run.folder))
+        try:
+            _data_stages(run)
+            _program_stages(run)
+            return _evidence_stages(run)
+        except KeyboardInterrupt:
+            raise FtspecError(
+                Diagnostic(
+                    code=codes.INTERRUPTED,
+                    detail=f"run {run.folder.name}",
+                    help="`ftspec apply` again goes on from here",
+                )
+            ) from None
 
 
 def _run_folder(project: Project, plan: Plan, plan_digest: str) -> Path:
@@ -129,6 +147,11 @@ def _run_folder(project: Project, plan: Plan, plan_digest: str) -> Path:
     return folder
 
 
+def _earlier_seconds(folder: Path) -> dict[str, float]:
+    path = folder / _SECONDS
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
 @contextmanager
 def _timed(run: _Run, name: str) -> Iterator[Path]:
     """A scratch folder for the output of one in-process stage, which is published when the block ends."""
@@ -139,7 +162,7 @@ def _timed(run: _Run, name: str) -> Iterator[Path]:
     scratch.mkdir(parents=True)
     yield scratch
     run.publish(name, scratch)
-    run.seconds[name] = time.monotonic() - started
+    run.took(name, time.monotonic() - started)
     run.emit(name, "end", seconds=run.seconds[name])
 
 
@@ -229,7 +252,7 @@ def _take_over(run: _Run, name: str) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
     link_tree(out, scratch)
     run.publish(name, scratch)
-    run.seconds[name] = float(state["seconds"])
+    run.took(name, float(state["seconds"]))
     info = json.loads((out / "info.json").read_text(encoding="utf-8"))
     peak = info.get("peak_memory_bytes")
     if peak is not None:

@@ -21,7 +21,7 @@ def find_run(
     gate_key: str | None = None,
 ) -> RunRecord:
     """The run `name`, or the run that made the model `name` (of `version`, else its current one), or
-    the latest run of that name; or the latest run whose gate stage has `gate_key`, which is what a spec
+    the latest run of that name (without a name the newest of all); or the latest run whose gate stage has `gate_key`, which is what a spec
     comes to now, however it is worded. Raises FtspecError (FTS614).
 
     `label` is what the user wrote.
@@ -32,7 +32,10 @@ def find_run(
         if chosen:
             return chosen[-1]
         raise _not_found(f"no finished run of {label} as it stands now", "`ftspec apply` makes one")
-    assert name is not None
+    if name is None:
+        if not records:
+            raise _not_found("there is no finished run yet", "`ftspec apply SPEC` makes one")
+        return records[-1]
     by_id = {record.run_id: record for record in records}
     if name in by_id and version is None:
         return by_id[name]

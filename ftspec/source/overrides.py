@@ -62,7 +62,13 @@ def _read_path(override: str) -> tuple[list[tuple[str, int, int]], int] | None:
 def _read_value(source: SourceText, text: str, at: int, found: Diagnostics) -> Node | None:
     faults = Diagnostics()
     if not text.strip():
-        return Node(value=None, text=source, start=at, end=at)
+        found.add(
+            BAD_OVERRIDE,
+            "no value is given",
+            primary=source.span(0, at),
+            help="write `null` to take a value away, or `''` for an empty text",
+        )
+        return None
     node = parse_yaml(SourceText(path=PLACE, text=text), faults)
     if faults.has_errors or node is None:
         detail = faults.items[0].detail if faults.items else "nothing is given"

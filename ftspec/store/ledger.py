@@ -87,7 +87,7 @@ class Ledger:
         Raises FTS611 as `write` does, and when there is no ledger.
         """
         if not self.exists:
-            raise FtspecError(_unreadable("there is none yet", "`ftspec apply SPEC` makes it"))
+            raise FtspecError(self._missing())
         known = len(load_migrations())
         db = _connect(self.path, read_only=True, wait_seconds=self._read_wait)
         try:
@@ -101,6 +101,22 @@ class Ledger:
             yield db
         finally:
             db.close()
+
+    def _missing(self) -> Diagnostic:
+        from ftspec.store.locks import current_holder
+
+        records = len(list(self._project.runs.glob("*/record.json")))
+        if records:
+            return _unreadable(
+                f"there is none, but {records} run record{'s' if records != 1 else ''}",
+                "`ftspec state rebuild` makes it again",
+            )
+        holder = current_holder(self._project)
+        if holder is not None:
+            return _unreadable(
+                f"there is none yet; {holder} is at work", "it appears when the first run ends"
+            )
+        return _unreadable("there is none yet", "`ftspec apply SPEC` makes it")
 
     def copy_to(self, path: Path) -> None:
         """A consistent copy as one DuckDB file; readable without this project. Replaces `path`."""
@@ -128,6 +144,15 @@ class Ledger:
                 db.execute("SET enable_external_access = false")
                 db.execute("SET lock_configuration = true")
                 try:
+                    statements = len(duckdb.extract_statements(sql))
+                    if statements != 1:
+                        raise FtspecError(
+                            Diagnostic(
+                                code=codes.SQL_FAILED,
+                                detail=f"one query at a time: there are {statements} statements",
+                                help=_SQL_HELP,
+                            )
+                        )
                     return _fetch(db.sql(sql))
                 except duckdb.Error as error:
                     raise FtspecError(

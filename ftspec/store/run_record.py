@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -99,7 +98,8 @@ class RunRecord:
 
     @property
     def wall_seconds(self) -> float:
-        return (datetime.fromisoformat(self.ended) - datetime.fromisoformat(self.started)).total_seconds()
+        """Of the stages that this run worked on, in all of its attempts, without the pauses between."""
+        return sum(stage.seconds for stage in self.stages if stage.seconds is not None)
 
     def stage_key(self, name: str) -> str | None:
         return next((stage.key for stage in self.stages if stage.name == name), None)

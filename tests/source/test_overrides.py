@@ -25,7 +25,6 @@ def load(folder: Path, *overrides: str) -> tuple[Any, list[str]]:
         ("a.c.2=last", {"a": {"b": 1, "c": ["x", {"y": 1}, "last"]}, "d": "text"}),
         ("a={z: 1}", {"a": {"z": 1}, "d": "text"}),
         ("a.b=null", {"a": {"c": ["x", {"y": 1}]}, "d": "text"}),
-        ("a.b=", {"a": {"c": ["x", {"y": 1}]}, "d": "text"}),
         ("n.e.w=1", {"a": {"b": 1, "c": ["x", {"y": 1}]}, "d": "text", "n": {"e": {"w": 1}}}),
         ('a."k.k"=v=w', {"a": {"b": 1, "c": ["x", {"y": 1}], "k.k": "v=w"}, "d": "text"}),
         ("d='a: b'", {"a": {"b": 1, "c": ["x", {"y": 1}]}, "d": "a: b"}),

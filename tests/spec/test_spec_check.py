@@ -171,7 +171,7 @@ def test_nothing_is_said_about_what_could_not_be_read(tmp_path: Path) -> None:
 
 
 def test_tags_of_unions_never_show_in_places(tmp_path: Path) -> None:
-    _, found = check(tmp_path, "data.train.0.roles.qurey=1", "data.train.0.path=")
+    _, found = check(tmp_path, "data.train.0.roles.qurey=1", "data.train.0.path=null")
     assert {item.detail.split("`")[1].split(".")[0] for item in found} <= {"qurey", "data"}
     assert all("file" not in item.detail for item in found)
 

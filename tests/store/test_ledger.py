@@ -214,7 +214,9 @@ def test_sql_results(project: Project) -> None:
     assert result.columns == ("l", "f", "f")
     assert json_value(result.rows[0][1], "DOUBLE") == "nan"
     assert "2026-01-02 00:00:00+00" in result.rows[0][0]
-    assert ledger.query_readonly("").rows == ()
+    for sql in ("", "-- nothing", "select 1; select 2"):
+        with pytest.raises(FtspecError, match="one query at a time"):
+            ledger.query_readonly(sql)
     assert ledger.query_readonly("describe runs").rows[0][0] == "run_id"
 
 
@@ -222,6 +224,11 @@ def test_no_ledger(project: Project) -> None:
     with pytest.raises(FtspecError, match=r"FTS611.*none yet"):
         Ledger(project).query_readonly("SELECT 1")
     assert not project.ledger.exists()
+    (project.runs / "a-run").mkdir(parents=True)
+    (project.runs / "a-run" / "record.json").write_text("{}")
+    with pytest.raises(FtspecError) as raised:
+        Ledger(project).query_readonly("SELECT 1")
+    assert "state rebuild" in raised.value.diagnostics[0].help
 
 
 def test_not_a_database(project: Project) -> None:

@@ -43,7 +43,7 @@ CREATE TABLE runs (
 );
 COMMENT ON TABLE runs IS 'Finished runs, one row per run record on disk';
 COMMENT ON COLUMN runs.verdict IS 'passed, failed or inconclusive';
-COMMENT ON COLUMN runs.wall_seconds IS 'From start to end of the attempt that finished it';
+COMMENT ON COLUMN runs.wall_seconds IS 'Of the stages that the run worked on, in all of its attempts';
 COMMENT ON COLUMN runs.metrics IS '{"base": {metric: mean}, "tuned": {metric: mean}} over held-out queries';
 COMMENT ON COLUMN runs.model_name IS 'Registered model that the run made; null when no gate let it through';
 COMMENT ON COLUMN runs.versions IS 'Python and packages that the run used';
