@@ -2,10 +2,11 @@
 
     python benchmarks/train_vs_plain.py [--repeats 2] [--rows 1024] [--queries 500]
 
-Both train on the same rows of the quickstart's split, in fp32, each in its own process, in turn. Compared
-are the seconds of the training itself, the whole processes (imports, loading, saving and, by ftspec, the
-check for collapse), and nDCG@10 on the held-out modules: the interval of the difference over the same
-queries must not lie below zero. `plain_script.py` is the script.
+Both train on the same rows of the quickstart's split, in fp32, each in its own process, in turn; the
+fastest round of each counts, because what else runs on the machine only adds. Compared are the seconds of
+the training itself (by ftspec with its checkpoints), the whole processes (imports, loading, saving and, by
+ftspec, the check for collapse), and nDCG@10 on the held-out modules: the interval of the difference over
+the same queries must not lie below zero. `plain_script.py` is the script.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from measuring import REPOSITORY, Check, Finished, Report, environment, median, parser, run
+from measuring import REPOSITORY, Check, Finished, Report, environment, parser, run
 
 from ftspec.diagnostics.model import Diagnostics
 from ftspec.driver.compile import Compilation, compile_spec
@@ -68,8 +69,8 @@ def compare(options: argparse.Namespace, scratch: Path) -> int:
     over_base = evidence["base", "ftspec"].summary.metric(METRIC)
 
     report = Report(benchmark="train_vs_plain")
-    train_ratio = median(our_seconds) / median(plain_seconds)
-    whole = [median([each.seconds for each in some]) for some in (ours, plain)]
+    train_ratio = min(our_seconds) / min(plain_seconds)
+    whole = [min(each.seconds for each in some) for some in (ours, plain)]
     report.checks += [
         Check(
             name="training seconds, ftspec / plain script",
@@ -86,7 +87,7 @@ def compare(options: argparse.Namespace, scratch: Path) -> int:
         ),
         Check(
             name=f"{METRIC} by which the plain script is better (95 % sure)",
-            value=-over_plain.gain.high,
+            value=0.0 - over_plain.gain.high,
             unit="",
             bound=0.0,
             note=(
