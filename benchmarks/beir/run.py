@@ -43,7 +43,8 @@ def main() -> int:
             print(f"{name}: left out, there is no {DATA / name}", file=sys.stderr)
             continue
         print(f"{name}: applying", file=sys.stderr, flush=True)
-        report.numbers[name] = measure(name, options.overrides)
+        numbers = report.numbers[name] = measure(name, options.overrides)
+        print(f"{name}: {check(name, numbers).note}", file=sys.stderr, flush=True)
     print(table([HEAD, *(row(name, numbers) for name, numbers in report.numbers.items())]), end="\n\n")
     report.checks = [check(name, numbers) for name, numbers in report.numbers.items()]
     return report.finish(options.out)
