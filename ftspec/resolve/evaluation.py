@@ -10,6 +10,7 @@ from ftspec.plan.metrics import DEFAULT_CONFIDENCE
 from ftspec.plan.model import Bootstrap, EvaluationPlan, Gate, Matryoshka
 from ftspec.plan.reasons import Reason
 from ftspec.resolve.desk import Desk
+from ftspec.spec.gates import effective_gates
 
 DEVIATION = 0.25  # of a per-query gain in nDCG@10
 POWER = 0.8
@@ -98,25 +99,24 @@ def _confidence(desk: Desk, primary: str) -> float:
 
 
 def resolve_gates(desk: Desk) -> FrozenMap[Gate]:
-    """The gates of the spec; without any, the primary metric must beat the baseline for certain."""
-    wish = desk.spec.gates
-    if wish:
-        return FrozenMap({metric: _gate(**gate.model_dump()) for metric, gate in wish.items()})
+    """The gates of the spec; where none asks for a gain, the primary metric must beat the baseline."""
+    gates = effective_gates(desk.spec)
     primary = desk.spec.evaluation.metrics[0]
-    for bound, value in (("min_gain", 0.0), ("confidence", DEFAULT_CONFIDENCE)):
-        desk.decide(
-            f"gates.{primary}.{bound}",
-            value,
-            Reason.DEFAULT_GATE,
-            by="resolve_gates",
-            facts={"baseline": desk.spec.evaluation.baseline},
-            at=("gates",),
-        )
-    return FrozenMap({primary: _gate(min_gain=0.0)})
-
-
-def _gate(*, confidence: float | None = None, min_gain: float | None = None, **bounds: float | None) -> Gate:
-    """A gain is asked of the interval's bound even where no confidence is given."""
-    if confidence is None and min_gain is not None:
-        confidence = DEFAULT_CONFIDENCE
-    return Gate(confidence=confidence, min_gain=min_gain, **bounds)
+    written = desk.spec.gates.get(primary)
+    if (
+        primary in gates
+        and gates[primary].min_gain is not None
+        and (written is None or written.min_gain is None)
+    ):
+        settled = gates[primary].confidence is not None and (written is None or written.confidence is None)
+        added = ("min_gain", "confidence") if settled else ("min_gain",)
+        for bound in added:
+            desk.decide(
+                f"gates.{primary}.{bound}",
+                getattr(gates[primary], bound),
+                Reason.DEFAULT_GATE,
+                by="resolve_gates",
+                facts={"baseline": desk.spec.evaluation.baseline},
+                at=("gates",),
+            )
+    return FrozenMap({metric: Gate(**gate.model_dump()) for metric, gate in gates.items()})

@@ -4,7 +4,7 @@ from hashlib import sha256
 from typing import Any
 
 from ftspec.plan.codec import canonical_json
-from ftspec.plan.metrics import DEFAULT_CONFIDENCE
+from ftspec.spec.gates import effective_gates
 from ftspec.spec.spec import EmbeddingSpec
 from ftspec.spec.train import WARMUP_RATIO
 
@@ -41,14 +41,7 @@ def _fill(document: dict[str, Any], spec: EmbeddingSpec) -> None:
         train["matryoshka"]["weights"] = [1.0] * len(spec.train.matryoshka.dimensions)
     if document["model"]["freeze"] == {"embeddings": False, "layers": None, "fraction": None}:
         document["model"]["freeze"] = None
-    if not document["gates"]:
-        none: dict[str, float | None] = dict.fromkeys(
-            ("min", "max", "min_gain", "confidence", "p50_max", "p95_max")
-        )
-        document["gates"] = {spec.evaluation.metrics[0]: none | {"min_gain": 0.0}}
-    for gate in document["gates"].values():
-        if gate["min_gain"] is not None and gate["confidence"] is None:
-            gate["confidence"] = DEFAULT_CONFIDENCE
+    document["gates"] = {metric: gate.model_dump() for metric, gate in effective_gates(spec).items()}
 
 
 def _plain(value: Any) -> Any:

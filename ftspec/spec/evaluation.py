@@ -37,6 +37,8 @@ class Evaluation(Section):
 
 
 class Gate(Section):
+    """Bounds on one metric. Where no gate asks for a gain, the primary metric must beat the baseline."""
+
     min: float | None = None
     """Lower bound of the tuned model's value."""
     max: float | None = None

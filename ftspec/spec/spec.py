@@ -31,7 +31,7 @@ class EmbeddingSpec(Section):
     evaluation: Evaluation = Evaluation()
     """How the result is measured."""
     gates: dict[str, Gate] = Field(default_factory=dict)
-    """What the result must reach; left away: the primary metric must beat the baseline."""
+    """What the result must reach. Where no gate has a `min_gain`, the primary metric must beat the baseline."""
     resources: Resources = Resources()
     """Wishes about the machine."""
     export: Export = Export()

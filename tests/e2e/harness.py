@@ -68,7 +68,7 @@ evaluation:
   bootstrap: {resamples: 100000}
   latency_queries: 10
 gates:
-  recall@1: {min: 0.05}
+  recall@1: {min: 0.05, min_gain: -1}
 resources:
   limits: {threads: 1}
 """

@@ -262,3 +262,23 @@ def test_warmup_beyond_the_run_is_refused(tmp_path: Path) -> None:
     assert codes_of(found) == ["FTS205"]
     plan = resolved(tmp_path, spec_tree(train={"lr_scheduler_type": "constant"}))
     assert plan.train.warmup_steps == 0
+
+
+@pytest.mark.parametrize(
+    ("gates", "gain", "confidence"),
+    [
+        ({"recall@5": {"min": 0.5}}, 0.0, 0.95),  # added on the primary metric
+        ({"ndcg@10": {"min": 0.5}}, 0.0, None),  # beside a bound that asks the mean
+        ({"ndcg@10": {"min": 0.5, "confidence": 0.9}}, 0.0, 0.9),
+        ({"recall@5": {"min_gain": -0.01}}, None, None),  # the user allows a loss, visibly
+    ],
+)
+def test_nothing_passes_that_did_not_beat_its_baseline(
+    tmp_path: Path, gates: dict[str, Any], gain: float | None, confidence: float | None
+) -> None:
+    plan = resolved(tmp_path, spec_tree(gates=gates))
+    gate = plan.gates.get("ndcg@10")
+    assert (gate and gate.min_gain) == gain
+    assert (gate and gate.confidence) == confidence
+    if gain is not None:
+        assert reason_of(plan, "gates.ndcg@10.min_gain") is Reason.DEFAULT_GATE
