@@ -1,0 +1,144 @@
+"""The data section of an LLM plan, and the facts that a survey finds out about it.
+
+A leaf module: `plan.llm` builds on it. Keys named `path` are cosmetic at every depth, as for the sources
+of an embedding plan: what lies there enters by the digests of `LlmDataFacts.sources`.
+"""
+
+from dataclasses import dataclass
+
+from ftspec.plan.facts import Scalar, SourceFacts, TextLengths
+from ftspec.plan.frozen import FrozenMap
+
+# What a refusing answer says, in training rows and for the metric `refused`.
+REFUSAL = "The documents do not answer this."
+QUOTE_BEGIN, QUOTE_END, ANSWER_MARK = "##begin_quote##", "##end_quote##", "<ANSWER>:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaftFile:
+    """A table file of a RAFT source; roles map to columns.
+
+    Documents: id, text (required), title. Questions: question, answers, document (required), id, group.
+    """
+
+    path: str
+    format: str | None = None  # jsonl | json | csv | parquet; None: by the ending
+    roles: FrozenMap[str] = FrozenMap()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaftPlan:
+    """`questions` or `synthesize` is given, never both."""
+
+    documents: RaftFile
+    questions: RaftFile | None
+    synthesize: FrozenMap[Scalar] | None  # settings of the questions that an endpoint wrote
+    distractors: int  # k: with the oracle k of them, without it k + 1
+    oracle_probability: float  # P: share of rows that show their oracle
+    retriever: str  # bm25 | random
+    when_absent: str  # answer | refuse
+    answers: str  # extractive | written
+    prompt: str | None  # own instruction; None: the default one
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LlmSource:
+    """One source of rows. `roles` of chat: messages, tools, group, id; of completion: prompt, completion,
+    answers, group, id. Both: `answers` is what a generated answer is compared with."""
+
+    type: str  # chat | completion | raft
+    path: str = ""  # raft: "", its files are named in `raft`
+    format: str | None = None  # jsonl | json | csv | parquet; None: by the ending
+    roles: FrozenMap[str] = FrozenMap()
+    render: str = "auto"  # auto | chat | text; resolved in LlmDataFacts.render
+    raft: RaftPlan | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LlmFilters:
+    deduplicate: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LlmLimit:
+    train: int | None = None
+    test: int | None = None  # of the validation side too
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LlmSplit:
+    by: str  # auto | group | document | random; resolved in LlmDataFacts.split_by
+    test: float
+    validation: float
+    seed: int
+    leakage: str = (
+        "fail"  # fail | drop_train: training rows that share a prompt or oracle with given evaluation data
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaftFacts:
+    """Of all rows made from RAFT sources, before they are split."""
+
+    documents: int
+    questions: int  # rows made of them
+    oracle_present: int
+    refusals: int  # rows whose trained answer is a refusal
+    distractors: int  # k; the largest, where sources differ
+    retriever: str  # bm25 | random | "bm25, random" where sources differ
+    answers: str  # extractive | written
+    answers_not_found: int  # questions left out: no answer of theirs is a span of its document
+    random_distractors: int  # distractors drawn at random because the retriever found too few
+    mean_overlap: float  # mean share of the question's words that a distractor holds: how hard they are
+    examples: tuple[str, ...]  # two or three, each "question → completion", shortened
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LlmDataFacts:
+    """What ingest, split and tokenize make of the sources. The same sources, settings and base tokenizer
+    give the same facts. Rows are counted after all drops; lengths are taken before any truncation.
+    """
+
+    digest: str  # over all sources' digests
+    sources: tuple[SourceFacts, ...]  # those of training first
+    render: tuple[str, ...]  # chat | text, one for each source
+    tokenizer_digest: str  # of the files that decide tokens: tokenizer.json, its config, the chat template
+    train_rows: int
+    validation_rows: int
+    test_rows: int
+    train_rows_available: int  # before `limit.train`
+    sequences: int  # lines of tokenize/train.jsonl: packed rows, or train_rows
+    split_by: str  # given | group | document | random
+    train_groups: int
+    test_groups: int
+    duplicates_removed: int
+    overlap_dropped: int  # training rows that shared a prompt or an oracle with a held-out side
+    leaked_prompts: int  # distinct prompts of training rows that given evaluation rows hold too
+    leaked_documents: int  # the same of oracles
+    leak_examples: tuple[str, ...]
+    dropped_too_long: int  # rows of all sides, for `too_long: drop`; those of prompt_too_long apart
+    truncated: int  # rows of all sides whose completion was cut, for `too_long: truncate`
+    prompt_too_long: int  # rows of all sides dropped because nothing of the completion would be left
+    test_dropped: int  # how many of the dropped ones were test rows
+    lengths: TextLengths  # whole training rows
+    prompt_lengths: TextLengths  # tokens before the last completion, of training rows
+    completion_lengths: TextLengths
+    train_tokens: int  # of one epoch
+    trained_tokens: int  # those of them that are masked in
+    test_tokens: int
+    tested_tokens: int  # tokens that test loss is a mean over
+    raft: RaftFacts | None
+    slices: tuple[str, ...]  # slice columns that the test rows carry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LlmDataPlan:
+    folder: str  # absolute folder of the spec; cosmetic: it enters no digest
+    train: tuple[LlmSource, ...]
+    evaluation: tuple[LlmSource, ...]  # empty: held out from train by `split`
+    filters: LlmFilters
+    limit: LlmLimit
+    split: LlmSplit
+    on_error: str  # fail | skip
+    facts: LlmDataFacts
