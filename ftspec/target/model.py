@@ -30,6 +30,12 @@ class Feature(StrEnum):
     # which parameters are trained
     FREEZE = "freeze"
     LORA = "lora"
+    DORA = "dora"
+    QLORA = "qlora"  # adapters over a quantised base
+    FULL_FINE_TUNING = "full_fine_tuning"  # of an LLM: all of its weights
+    LAST_LAYERS = "last_layers"  # adapters on the last n layers only
+    QUANTIZATION_4BIT = "quantization_4bit"  # the frozen base, also without `qlora`
+    QUANTIZATION_8BIT = "quantization_8bit"
     POOLING = "pooling"  # another pooling than the base model's own
     PROMPTS = "prompts"
     REMOTE_CODE = "remote_code"
@@ -47,6 +53,48 @@ class Feature(StrEnum):
     PACKING = "packing"
     MULTI_PROCESS = "multi_process"
     MULTI_NODE = "multi_node"
+    # what is made of a trained LLM
+    GENERATION = "generation"  # greedy answers of held-out rows
+    MERGE = "merge"  # adapters added into the weights of the base
+
+
+_EMBEDDING_ONLY = frozenset(
+    {
+        Feature.CONTRASTIVE,
+        Feature.TRIPLET,
+        Feature.SCORED_PAIRS,
+        Feature.BINARY_PAIRS,
+        Feature.LABELLED_CLASSES,
+        Feature.CACHED_CONTRASTIVE,
+        Feature.EXPLICIT_NEGATIVES,
+        Feature.SYMMETRIC,
+        Feature.MASK_POSITIVES,
+        Feature.MATRYOSHKA,
+        Feature.FREEZE,
+        Feature.POOLING,
+        Feature.PROMPTS,
+        Feature.EARLY_STOPPING,
+        Feature.KEEP_BEST,
+    }
+)
+_LLM_ONLY = frozenset(
+    {
+        Feature.DORA,
+        Feature.QLORA,
+        Feature.FULL_FINE_TUNING,
+        Feature.LAST_LAYERS,
+        Feature.QUANTIZATION_4BIT,
+        Feature.QUANTIZATION_8BIT,
+        Feature.GENERATION,
+        Feature.MERGE,
+    }
+)
+
+
+def features_of(kinds: Iterable[str]) -> frozenset[Feature]:
+    """What plans of these kinds of spec can ask for: a backend of these kinds should speak of each."""
+    other = {"Embedding": _LLM_ONLY, "LLM": _EMBEDDING_ONLY}
+    return frozenset().union(*(frozenset(Feature) - other.get(kind, frozenset()) for kind in kinds))
 
 
 class Support(StrEnum):
@@ -127,9 +175,13 @@ class TargetFile(_Part):
     description: Sentence
     """One sentence: what it trains, and with which library."""
     kinds: Annotated[Names, Field(min_length=1)]
-    """Kinds of spec that it trains: `Embedding`."""
+    """Kinds of spec that it trains: `Embedding`, `LLM`."""
     devices: Devices
     """Kinds of device that it runs on, best first."""
+    prefers: Annotated[tuple[Annotated[Device, Field(strict=False)], ...], Field(strict=False)] = ()
+    """Kinds of device where `backend: auto` takes it before others that can do the same."""
+    emit_only: Sentence | None = None
+    """Why its run folder is written but not run by ftspec; `backend: auto` never takes such a backend."""
     packages: dict[str, str]
     """Packages that a run needs, with version specifiers (PEP 440): `torch: ">=2.8"`."""
     install: Sentence

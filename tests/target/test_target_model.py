@@ -5,7 +5,15 @@ import pytest
 from pydantic import ValidationError
 
 from ftspec.paths import shared_folder
-from ftspec.target.model import Feature, Support, Target, TargetFile, dangling_fields, unlowered_fields
+from ftspec.target.model import (
+    Feature,
+    Support,
+    Target,
+    TargetFile,
+    dangling_fields,
+    features_of,
+    unlowered_fields,
+)
 from ftspec.target.schema import FILE, target_schema
 
 
@@ -58,6 +66,15 @@ def test_support_by_device() -> None:
 def test_objectives_are_features() -> None:
     for objective in ("contrastive", "triplet", "scored_pairs", "binary_pairs", "labelled_classes"):
         assert Feature(objective)
+
+
+def test_features_of_kinds() -> None:
+    embedding, llm = features_of(["Embedding"]), features_of(["LLM"])
+    assert embedding | llm == set(Feature) == features_of(["Embedding", "LLM"])
+    assert Feature.LORA in embedding & llm
+    assert Feature.MATRYOSHKA not in llm
+    assert Feature.QLORA not in embedding
+    assert features_of(["Another"]) == set(Feature)  # nothing is known of it
 
 
 def test_lowering() -> None:
