@@ -399,6 +399,57 @@ ROWS_SKIPPED = _code("FTS708", "warning", "rows were skipped", "`data.on_error: 
 TRUNCATED_TEXTS = _code(
     "FTS709", "warning", "texts are longer than max_seq_length", "The rest of them is not seen by the model."
 )
+CHAT_TEMPLATE_MISSING = _code(
+    "FTS710",
+    "error",
+    "the base has no chat template",
+    "Chat rows become tokens by the template of the base: `chat_template.jinja`, or `chat_template` in\n"
+    "tokenizer_config.json. Use the instruction-tuned version of the base, or prompt and completion rows.",
+)
+CHAT_TEMPLATE_FAILED = _code(
+    "FTS711",
+    "error",
+    "the chat template refuses a row",
+    "The template of the base is a program of its own: many refuse a system message, or roles that do not\n"
+    "alternate. Change the rows, or `data.on_error: skip` leaves those out and counts them.",
+)
+TEMPLATE_REWRITES = _code(
+    "FTS712",
+    "error",
+    "the chat template rewrites earlier turns",
+    "What stands before an answer must be the same with and without what follows it, or tokens cannot be\n"
+    "told apart by turn. `train.train_on: completions` trains the last answer only.",
+)
+ROW_TOO_LONG = _code(
+    "FTS713",
+    "error",
+    "a row is longer than max_seq_length",
+    "`train.too_long: drop` leaves such rows out, `truncate` cuts their answers; both are counted.",
+)
+ROWS_TOO_LONG = _code(
+    "FTS714",
+    "warning",
+    "rows are left out, longer than max_seq_length",
+    "A row that is too long is dropped (`train.too_long: drop`), and always when its prompt alone is.",
+)
+FEW_DOCUMENTS = _code(
+    "FTS715",
+    "error",
+    "too few documents for the distractors",
+    "A RAFT row shows its oracle and `distractors` others, or one more of the others in its place.",
+)
+NO_END_TOKEN = _code(
+    "FTS716",
+    "error",
+    "the base has no end token",
+    "Without one a model never learns to stop: `eos_token` in tokenizer_config.json names it.",
+)
+ANSWERS_NOT_FOUND = _code(
+    "FTS717",
+    "warning",
+    "answers are no span of their document",
+    "An extractive answer quotes its document, so such questions are left out and counted.",
+)
 
 # --- 8xx evaluation ---------------------------------------------------------------------------
 GATE_FAILED = _code("FTS801", "error", "a gate failed", "The base model stays in place.")
