@@ -135,6 +135,11 @@ ELSEWHERE = {
     "FTS715": ("a base for text", "data/test_raft.py"),
     "FTS716": ("a base for text", "data/test_llm_faults.py"),
     "FTS717": ("a base for text", "data/test_raft.py"),
+    **{
+        f"FTS{number}": ("a server that fails in this way", "synth/test_faults.py")
+        for number in (751, 752, 753, 754, 755, 756, 757, 758, 759)
+    },
+    "FTS750": ("a spec with documents", "synth/test_stored.py"),
     "FTS801": ("a finished run: a verdict is a result, told by exit code 5", "driver/test_refusals.py"),
     "FTS802": ("a finished run: a verdict is a result, told by exit code 6", "driver/test_refusals.py"),
 }

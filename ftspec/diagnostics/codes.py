@@ -451,6 +451,77 @@ ANSWERS_NOT_FOUND = _code(
     "An extractive answer quotes its document, so such questions are left out and counted.",
 )
 
+# Synthetic text (75x): what an endpoint does, and what it has not yet written.
+SYNTH_MISSING = _code(
+    "FTS750",
+    "error",
+    "synthetic text is not made yet",
+    "Plans never use the network. `ftspec synth SPEC` asks the endpoint, and stores every answer under\n"
+    "`.ftspec/synth`; a run that was stopped goes on where it was.",
+)
+ENDPOINT_NOT_RUNNING = _code(
+    "FTS751",
+    "error",
+    "nothing answers at the endpoint",
+    "The connection was refused, or the host is not known. Ollama is started by `ollama serve`, and listens\n"
+    "at localhost:11434 unless OLLAMA_HOST says otherwise.",
+)
+ENDPOINT_NO_MODEL = _code(
+    "FTS752",
+    "error",
+    "the endpoint does not have this model",
+    "`ftspec synth --check SPEC` lists the models it has; `ollama pull MODEL` adds one to Ollama.",
+)
+ENDPOINT_REFUSED = _code(
+    "FTS753",
+    "error",
+    "no valid key for the endpoint",
+    "The server answered 401 or 403, or the environment variable that `api_key` refers to is not set. Keys\n"
+    "are named by `${env:NAME}`; they are never written into a spec, a plan, a cache or a message.",
+)
+ENDPOINT_TIMED_OUT = _code(
+    "FTS754",
+    "error",
+    "the endpoint did not answer in time",
+    "`timeout_seconds` is the longest wait for one reply. What was finished is kept.",
+)
+SYNTH_GARBAGE = _code(
+    "FTS755",
+    "error",
+    "the model's replies cannot be used",
+    "Every reply is checked: the JSON asked for, quotes and answers word for word in the document. A reply\n"
+    "that fails goes back to the model with the fault, and is left out after the third. Where none passes,\n"
+    "the run stops: the model is too small for the task, or the server ignores the schema.",
+)
+ENDPOINT_FAILED = _code(
+    "FTS756",
+    "error",
+    "the endpoint reports an error",
+    "Busy servers (429, 5xx) are asked again after a while, as Retry-After says; other errors end the run.\n"
+    "What was finished is kept.",
+)
+ENDPOINT_LOST = _code(
+    "FTS757",
+    "error",
+    "the endpoint went away",
+    "It answered before, and then broke off or refused to connect. What was finished is kept: run the same\n"
+    "command again when the server is back.",
+)
+ENDPOINT_NOT_API = _code(
+    "FTS758",
+    "error",
+    "this URL is not the API asked for",
+    "`endpoint` is the address of the server, with or without `/v1`; `api` says which language it speaks,\n"
+    "`ollama` or `openai`.",
+)
+ENDPOINT_TLS = _code(
+    "FTS759",
+    "error",
+    "no trusted connection to the endpoint",
+    "The certificate is not trusted, is for another name, or the server does not speak TLS. Certificates of\n"
+    "your own authority are trusted when the system trusts them, or by SSL_CERT_FILE.",
+)
+
 # --- 8xx evaluation ---------------------------------------------------------------------------
 GATE_FAILED = _code("FTS801", "error", "a gate failed", "The base model stays in place.")
 GATE_INCONCLUSIVE = _code(
