@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ftspec.diagnostics.model import Diagnostic
-from ftspec.passes.context import Context
+from ftspec.passes.context import Context, target_of
 from ftspec.passes.predict import Candidate, predict_memory
 from ftspec.passes.set_memory_limit import usable_bytes
+from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.frozen import FrozenMap
-from ftspec.plan.model import Plan, Rewrite, Value
+from ftspec.plan.model import Rewrite, Value
 from ftspec.plan.reasons import Reason
 
 FIELD = "execution.environment"
@@ -21,10 +22,11 @@ MALLOC = {"MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_TRIM_THRESHOLD_": "131072
 ALWAYS = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
-def set_environment(plan: Plan, context: Context) -> Iterator[Rewrite | Diagnostic]:
-    """Settles `execution.environment`. Memory is returned early only where the batch would not fit else."""
+def set_environment(plan: EmbeddingPlan, context: Context) -> Iterator[Rewrite | Diagnostic]:
+    """Settles `execution.environment`, with the backend's own variables. Memory is returned early only where
+    the batch would not fit else."""
     threads = plan.execution.num_threads
-    variables = {**ALWAYS, "OMP_NUM_THREADS": str(threads)}
+    variables = {**ALWAYS, **target_of(plan, context).environment, "OMP_NUM_THREADS": str(threads)}
     facts: dict[str, Value] = {"num_threads": threads, "os": context.hardware.os}
     reason = Reason.CHILD_ENVIRONMENT
     if plan.execution.device == "cpu" and context.hardware.os == "linux":
@@ -36,7 +38,7 @@ def set_environment(plan: Plan, context: Context) -> Iterator[Rewrite | Diagnost
     yield Rewrite(field=FIELD, value=FrozenMap(variables), reason=reason, facts=FrozenMap(facts))
 
 
-def _needed_without(plan: Plan, variables: dict[str, str]) -> int:
+def _needed_without(plan: EmbeddingPlan, variables: dict[str, str]) -> int:
     """Peak of a step of the whole batch with glibc as it is."""
     plain = replace(plan, execution=replace(plan.execution, environment=FrozenMap(variables)))
     batch = plan.train.global_batch_size

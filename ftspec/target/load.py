@@ -112,10 +112,12 @@ def _misplacements(target: Target, others: Mapping[str, Target]) -> Iterator[Fau
         yield ("name",), f"the backend `{target.name}` lies in a folder named `{target.folder.name}`"
     if target.name in others:
         yield ("name",), f"`{target.name}` is also the name of the backend in {others[target.name].folder}"
+    pins = {name: getattr(target, name) for name in ("requirements", "requirements_no_deps")}
     files: list[tuple[Place, Path]] = [
         *((("programs", index), target.folder / name) for index, name in enumerate(target.programs)),
         *((("helpers", index), helper_file(target, name)) for index, name in enumerate(target.helpers)),
         *((("templates", key), target.folder / name) for key, name in target.templates.items()),
+        *(((key,), target.folder / name) for key, name in pins.items() if name is not None),
     ]
     for place, path in files:
         if not path.is_file():

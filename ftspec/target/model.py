@@ -186,6 +186,15 @@ class TargetFile(_Part):
     """Packages that a run needs, with version specifiers (PEP 440): `torch: ">=2.8"`."""
     install: Sentence
     """The command that installs them: `pip install 'ftspec[accelerate]'`."""
+    requirements: Sentence | None = None
+    """File of exact pins in this folder, of which `ftspec backends install` makes an environment."""
+    requirements_no_deps: Sentence | None = None
+    """File of exact pins that are installed after `requirements` without what they ask for, where they ask
+    for what cannot be had together."""
+    environment: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str] = Field(
+        default_factory=dict
+    )
+    """Variables of every process of this backend: `UNSLOTH_AUTO_INSTALL: "0"`."""
     features: dict[Annotated[Feature, Field(strict=False)], PlainOrSupport]
     """What it can do. A feature that is not named is not implemented."""
     fields: dict[FieldPath, FieldLowering]
@@ -196,6 +205,12 @@ class TargetFile(_Part):
     """Python files of `backends/common` that the programs import."""
     templates: dict[str, str] = Field(default_factory=dict)
     """File in the run folder → template in this folder: `launch.sh: templates/launch.sh.j2`."""
+
+    @model_validator(mode="after")
+    def _pins_first(self) -> Self:
+        if self.requirements_no_deps is not None and self.requirements is None:
+            raise ValueError("`requirements_no_deps` goes with `requirements`")
+        return self
 
     def support_of(self, feature: Feature, device: str | None = None) -> FeatureSupport:
         """How well `feature` works, on `device` where one is given."""
