@@ -90,26 +90,43 @@ def bootstrap_intervals(
     Queries are drawn with replacement, and all columns see the same draw, so that the column of
     gains gives the interval of a paired difference (Efron and Tibshirani 1993, chapter 13).
     """
+    mean, moves = resampled_means(values, resamples=resamples, seed=seed)
+    return tuple(
+        (float(mean[column] + low), float(mean[column] + high))
+        for column, (low, high) in enumerate(percentiles(moves, confidence))
+    )
+
+
+def resampled_means(values: "Floats", *, resamples: int, seed: int) -> tuple["Floats", "Floats"]:
+    """Means of the columns of `values`, [columns], and how far the mean of each resample lies from them,
+    [resamples, columns]. A constant column does not move at all."""
     import numpy as np
 
     assert values.ndim == 2
     assert len(values) > 0
-    assert 0 < confidence < 1
     number = len(values)
-    mean = values.mean(axis=0)
-    centred = values - mean  # a constant column then has an interval of exactly no width
+    mean: Floats = values.mean(axis=0)
+    centred = values - mean
     random = np.random.default_rng(seed)
-    means = np.empty((resamples, values.shape[1]))
+    moves = np.empty((resamples, values.shape[1]))
     step = max(1, CHUNK // number)
     for start in range(0, resamples, step):
         count = min(step, resamples - start)
         draws = random.integers(0, number, size=(count, number))
         draws += np.arange(count)[:, None] * number
         times = np.bincount(draws.ravel(), minlength=count * number).reshape(count, number)
-        means[start : start + count] = times.astype(np.float64) @ centred / number
+        moves[start : start + count] = times.astype(np.float64) @ centred / number
+    return mean, moves
+
+
+def percentiles(columns: "Floats", confidence: float) -> tuple[tuple[float, float], ...]:
+    """For each column what leaves (1 - confidence) / 2 of its values below, and above."""
+    import numpy as np
+
+    assert 0 < confidence < 1
     tail = (1 - confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail], axis=0)
-    return tuple((float(a), float(b)) for a, b in zip(mean + low, mean + high, strict=True))
+    low, high = np.quantile(columns, [tail, 1 - tail], axis=0)
+    return tuple((float(a), float(b)) for a, b in zip(low, high, strict=True))
 
 
 def wins_ties_losses(gains: Sequence[float]) -> WinsTiesLosses:
