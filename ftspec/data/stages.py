@@ -5,14 +5,13 @@ bytes depend on content and settings only.
 """
 
 import json
-import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ftspec.data.collect import Dataset, skip_warnings
+from ftspec.data.files import new_folder, read_lines, write_document, write_lines
 from ftspec.data.parts import Parts, divide
 from ftspec.data.request import DataRequest
 from ftspec.data.rows import EvalQuery, Evaluation, Progress, Row
@@ -58,8 +57,8 @@ def ingest(
         total = sum(len(source.files) for source in sources)
         on_progress(total, total, "files")
     found.extend(skip_warnings(dataset.sources))
-    with _new_folder(out) as folder:
-        _write_lines(folder / "rows.jsonl", map(_row_object, dataset.rows))
+    with new_folder(out) as folder:
+        write_lines(folder / "rows.jsonl", map(_row_object, dataset.rows))
         if dataset.evaluation is not None:
             _write_evaluation(folder / "evaluation", dataset.evaluation)
         report = {
@@ -68,7 +67,7 @@ def ingest(
             "duplicates_removed": dataset.duplicates_removed,
             "filtered_out": dataset.filtered_out,
         }
-        _write_document(folder / "report.json", report)
+        write_document(folder / "report.json", report)
     return out, found
 
 
@@ -84,15 +83,15 @@ def split(request: DataRequest, ingested: Path, out: Path) -> tuple[Path | None,
     found.extend(more)
     if parts is None:
         return None, found
-    with _new_folder(out) as folder:
-        _write_lines(folder / "train.jsonl", _train_objects(parts))
+    with new_folder(out) as folder:
+        write_lines(folder / "train.jsonl", _train_objects(parts))
         _write_evaluation(folder / "test", parts.test)
         if parts.validation is not None:
             _write_evaluation(folder / "validation", parts.validation)
         report = counts(dataset, parts)
         report["sources"] = [asdict(source) for source in dataset.sources]
         report["class_names"] = parts.classes
-        _write_document(folder / "report.json", report)
+        write_document(folder / "report.json", report)
     return out, found
 
 
@@ -105,7 +104,7 @@ def read_ingested(folder: Path) -> Dataset:
     )
     given = folder / "evaluation"
     return Dataset(
-        rows=tuple(map(_row, _read_lines(folder / "rows.jsonl"))),
+        rows=tuple(map(_row, read_lines(folder / "rows.jsonl"))),
         evaluation=read_evaluation(given) if given.is_dir() else None,
         sources=sources,
         duplicates_removed=report["duplicates_removed"],
@@ -118,24 +117,24 @@ def read_evaluation(folder: Path) -> Evaluation:
     return Evaluation(
         queries=tuple(
             EvalQuery(id=item["id"], text=item["text"], slices=tuple(sorted(item["slices"].items())))
-            for item in _read_lines(folder / "queries.jsonl")
+            for item in read_lines(folder / "queries.jsonl")
         ),
-        documents=tuple((item["id"], item["text"]) for item in _read_lines(folder / "corpus.jsonl")),
+        documents=tuple((item["id"], item["text"]) for item in read_lines(folder / "corpus.jsonl")),
         grades={
             (item["query_id"], item["document_id"]): item["grade"]
-            for item in _read_lines(folder / "qrels.jsonl")
+            for item in read_lines(folder / "qrels.jsonl")
         },
     )
 
 
 def _write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     folder.mkdir()
-    _write_lines(
+    write_lines(
         folder / "queries.jsonl",
         ({"id": query.id, "text": query.text, "slices": dict(query.slices)} for query in evaluation.queries),
     )
-    _write_lines(folder / "corpus.jsonl", ({"id": id, "text": text} for id, text in evaluation.documents))
-    _write_lines(
+    write_lines(folder / "corpus.jsonl", ({"id": id, "text": text} for id, text in evaluation.documents))
+    write_lines(
         folder / "qrels.jsonl",
         (
             {"query_id": query, "document_id": document, "grade": grade}
@@ -177,35 +176,3 @@ def _row(item: dict[str, Any]) -> Row:
     fields["negatives"] = tuple(item.get("negatives", ()))
     fields["slices"] = tuple(sorted(item.get("slices", {}).items()))
     return Row(**fields)
-
-
-def _write_lines(file: Path, items: Iterable[dict[str, Any]]) -> None:
-    with file.open("w", encoding="utf-8", newline="\n") as out:
-        for item in items:
-            out.write(json.dumps(item, ensure_ascii=False, sort_keys=True) + "\n")
-
-
-def _write_document(file: Path, document: dict[str, Any]) -> None:
-    text = json.dumps(document, ensure_ascii=False, sort_keys=True, indent=1)
-    file.write_text(text + "\n", encoding="utf-8", newline="\n")
-
-
-def _read_lines(file: Path) -> Iterator[dict[str, Any]]:
-    with file.open(encoding="utf-8", newline="\n") as lines:
-        for line in lines:
-            yield json.loads(line)
-
-
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """A folder that becomes `out` when the block ends well. An empty `out` is replaced, a full one too."""
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        if out.exists():
-            shutil.rmtree(out)
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
