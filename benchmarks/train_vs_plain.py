@@ -153,7 +153,7 @@ def run_folder(compiled: Compilation, split: Path, folder: Path) -> Path:
     plan = compiled.plan
     shutil.rmtree(folder, ignore_errors=True)
     target = next(each for each in compiled.world.targets if each.name == plan.execution.backend)
-    inputs = LowerInputs(base_model=Path(plan.model.facts.location), split=split)
+    inputs = LowerInputs(base_model=Path(plan.model.facts.location), data=split)
     expect(lower(plan, target, inputs, folder)[1])
     return folder
 

@@ -8,33 +8,31 @@ from typing import Any
 
 import numpy as np
 
-from ftspec.plan.facts import DataFacts, Machine, ModelFacts, SourceFacts, TextLengths
-from ftspec.plan.frozen import FrozenMap
-from ftspec.plan.model import (
-    Bootstrap,
-    Checks,
-    DataPlan,
-    EvaluationPlan,
-    ExecutionPlan,
-    ExportPlan,
+from ftspec.plan.embedding import (
+    EmbeddingChecks,
+    EmbeddingDataPlan,
+    EmbeddingEvaluationPlan,
+    EmbeddingExecutionPlan,
+    EmbeddingExportPlan,
+    EmbeddingModelPlan,
+    EmbeddingPlan,
+    EmbeddingTrainPlan,
     Filters,
     Freeze,
-    Gate,
     Limit,
-    ModelPlan,
     Objective,
-    Plan,
     Prompts,
     SourcePlan,
-    Split,
-    TrainPlan,
 )
+from ftspec.plan.facts import EmbeddingDataFacts, Machine, ModelFacts, SourceFacts, TextLengths
+from ftspec.plan.frozen import FrozenMap
+from ftspec.plan.model import Bootstrap, Gate, Split
 
 WIDTH = 16
 _LENGTHS = TextLengths(count=10, mean=9.0, p50=9, p95=12, max=14, share_above_limit=0.0, padded_mean=11.0)
 
 
-def example_plan(*, gates: Mapping[str, Gate] | None = None, **evaluation: Any) -> Plan:
+def example_plan(*, gates: Mapping[str, Gate] | None = None, **evaluation: Any) -> EmbeddingPlan:
     """A plan of an embedding run; keyword arguments replace fields of `evaluation`."""
     model = ModelFacts(
         id="tiny",
@@ -65,7 +63,7 @@ def example_plan(*, gates: Mapping[str, Gate] | None = None, **evaluation: Any) 
         needs_remote_code=False,
         prompts=FrozenMap(),
     )
-    facts = DataFacts(
+    facts = EmbeddingDataFacts(
         digest="sha256:" + "d" * 64,
         sources=(
             SourceFacts(
@@ -111,7 +109,7 @@ def example_plan(*, gates: Mapping[str, Gate] | None = None, **evaluation: Any) 
         "dimensions": (WIDTH,),
         **evaluation,
     }
-    return Plan(
+    return EmbeddingPlan(
         kind="Embedding",
         name="example",
         description="Finds things.",
@@ -119,7 +117,7 @@ def example_plan(*, gates: Mapping[str, Gate] | None = None, **evaluation: Any) 
         spec_path="specs/example.yaml",
         spec_hash="sha256:" + "a" * 64,
         machine=Machine(name="here", digest="sha256:" + "f" * 64, summary="2 CPU cores", facts=FrozenMap()),
-        model=ModelPlan(
+        model=EmbeddingModelPlan(
             base="tiny",
             revision=None,
             max_seq_length=32,
@@ -132,7 +130,7 @@ def example_plan(*, gates: Mapping[str, Gate] | None = None, **evaluation: Any) 
             trainable_parameters=10_000,
             facts=model,
         ),
-        data=DataPlan(
+        data=EmbeddingDataPlan(
             folder="/nowhere",
             train=(SourcePlan(type="file", path="data/pairs.jsonl", format="jsonl"),),
             evaluation=(),
@@ -148,7 +146,7 @@ def example_plan(*, gates: Mapping[str, Gate] | None = None, **evaluation: Any) 
             on_error="fail",
             facts=facts,
         ),
-        train=TrainPlan(
+        train=EmbeddingTrainPlan(
             objective=Objective(type="contrastive", loss="in_batch", temperature=0.05),
             matryoshka=None,
             roles=("query", "positive"),
@@ -168,17 +166,17 @@ def example_plan(*, gates: Mapping[str, Gate] | None = None, **evaluation: Any) 
             eval_steps=None,
             save_steps=10,
             logging_steps=1,
-            checks=Checks(rising_loss="fail", collapse="fail", max_mean_cosine=0.95),
+            checks=EmbeddingChecks(rising_loss="fail", collapse="fail", max_mean_cosine=0.95),
         ),
-        evaluation=EvaluationPlan(**settings),
+        evaluation=EmbeddingEvaluationPlan(**settings),
         gates=FrozenMap(gates if gates is not None else {"ndcg@10": Gate(min_gain=0.0, confidence=0.95)}),
-        export=ExportPlan(dtype="fp32", merge_lora=True, path=None),
-        execution=ExecutionPlan(backend="accelerate", device="cpu", precision="fp32"),
+        export=EmbeddingExportPlan(dtype="fp32", merge_lora=True, path=None),
+        execution=EmbeddingExecutionPlan(backend="accelerate", device="cpu", precision="fp32"),
         origins=FrozenMap(),
     )
 
 
-def with_similarity(plan: Plan, similarity: str) -> Plan:
+def with_similarity(plan: EmbeddingPlan, similarity: str) -> EmbeddingPlan:
     return replace(plan, model=replace(plan.model, similarity=similarity))
 
 

@@ -140,6 +140,7 @@ ELSEWHERE = {
         for number in (751, 752, 753, 754, 755, 756, 757, 758, 759)
     },
     "FTS750": ("a spec with documents", "synth/test_stored.py"),
+    "FTS660": ("an index that lacks a package", "driver/test_backends.py"),
     "FTS801": ("a finished run: a verdict is a result, told by exit code 5", "driver/test_refusals.py"),
     "FTS802": ("a finished run: a verdict is a result, told by exit code 6", "driver/test_refusals.py"),
 }

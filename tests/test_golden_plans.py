@@ -28,17 +28,10 @@ from ftspec.driver.facts import World, gather
 from ftspec.hardware.profiles import load_hardware, profile_names
 from ftspec.lower.lower import render_files
 from ftspec.paths import shared_folder
-from ftspec.plan.codec import (
-    VOLATILE,
-    digest,
-    plan_document,
-    plan_from_json,
-    plan_to_json,
-    summary_head,
-    without,
-)
-from ftspec.plan.model import Plan
+from ftspec.plan.codec import VOLATILE, digest, plan_document, without
+from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.stages import nothing_stored, with_stages
+from ftspec.plan.text import plan_from_json, plan_to_json, summary_head
 from ftspec.source.load import load_document
 from ftspec.spec.check import check_spec
 from ftspec.store.project import Project
@@ -74,7 +67,7 @@ LEFT_OUT = tuple(path for path in VOLATILE if path != "estimates")
 
 OWN = {*large_case.SPECS, "odd"}  # made by the test; the others stand in specs/
 
-Planned = tuple[Plan | None, Diagnostics]
+Planned = tuple[EmbeddingPlan | None, Diagnostics]
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +122,7 @@ def plan_on(large: Path, project: Project) -> Callable[[str, str], Planned]:
     return plan
 
 
-def golden_files(plan: Plan) -> dict[str, str]:
+def golden_files(plan: EmbeddingPlan) -> dict[str, str]:
     document = {**summary_head(plan), **without(plan_document(plan), LEFT_OUT)}
     document["estimates"] = _rounded(document["estimates"])
     target = _target(plan)
@@ -150,7 +143,7 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
-def _target(plan: Plan) -> Target:
+def _target(plan: EmbeddingPlan) -> Target:
     targets, _ = load_targets()
     return next(target for target in targets if target.name == plan.execution.backend)
 

@@ -11,15 +11,9 @@ import pytest
 
 from ftspec.driver.compile import compile_spec
 from ftspec.paths import shared_folder
-from ftspec.plan.codec import (
-    VOLATILE,
-    digest,
-    plan_document,
-    realisation_fingerprint,
-    semantic_fingerprint,
-    without,
-)
-from ftspec.plan.model import Plan
+from ftspec.plan.codec import VOLATILE, digest, plan_document, without
+from ftspec.plan.embedding import EmbeddingPlan
+from ftspec.plan.fingerprints import realisation_fingerprint, semantic_fingerprint
 from ftspec.source.load import load_document
 from ftspec.spec.base import Section
 from ftspec.spec.spec import EmbeddingSpec
@@ -27,7 +21,7 @@ from ftspec.store.project import Project
 
 MACHINE = "rtx4090"
 Values = Mapping[str, Any]
-Build = Callable[[str, Values], Plan]
+Build = Callable[[str, Values], EmbeddingPlan]
 
 # Leaf -> (spec in specs/, values that it needs first, values that change it). None removes a key.
 _VALIDATED: Values = {"data.split.validation": 0.2}
@@ -213,9 +207,9 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
             function = f'def do_{number}(x):\n    """Does thing {number} of {name or "all"} with x."""\n'
             (code / f"m{number}.py").write_text(f"{function}    return x + {number}\n", encoding="utf-8")
     project = Project(folder)
-    known: dict[str, Plan] = {}
+    known: dict[str, EmbeddingPlan] = {}
 
-    def plan(name: str, values: Values) -> Plan:
+    def plan(name: str, values: Values) -> EmbeddingPlan:
         document, _ = load_document(folder / "specs" / f"{name}.yaml")
         assert document is not None
         tree = document.tree
@@ -258,7 +252,7 @@ def _set(node: Any, path: list[str], value: Any) -> None:
         node[last] = copy.deepcopy(value)
 
 
-def substance(plan: Plan) -> dict[str, Any]:
+def substance(plan: EmbeddingPlan) -> dict[str, Any]:
     """What the plan says will happen, without how it came about."""
     document: dict[str, Any] = without(
         plan_document(plan), (*VOLATILE, "spec_hash", "overrides", "origins", "decisions")
@@ -266,11 +260,11 @@ def substance(plan: Plan) -> dict[str, Any]:
     return document
 
 
-def keys(plan: Plan) -> dict[str, str]:
+def keys(plan: EmbeddingPlan) -> dict[str, str]:
     return {stage.name: stage.key for stage in plan.stages}
 
 
-def fingerprints(plan: Plan) -> tuple[str, str]:
+def fingerprints(plan: EmbeddingPlan) -> tuple[str, str]:
     return semantic_fingerprint(plan), realisation_fingerprint(plan)
 
 

@@ -56,7 +56,7 @@ def plan_command(
     """
     from ftspec.driver.compile import compile_spec
     from ftspec.driver.planfile import is_spec_name
-    from ftspec.plan.codec import plan_to_json
+    from ftspec.plan.text import plan_to_json
 
     if out is not None and is_spec_name(out):
         raise click.UsageError(f"--out: `apply` takes {out.suffix} for a spec; name it e.g. change.ftplan")

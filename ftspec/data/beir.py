@@ -8,7 +8,7 @@ from typing import Any
 from ftspec.data.paths import not_found, require, resolve_path
 from ftspec.data.rows import EvalQuery, Evaluation, FileDone, Row, RowFault, SourceFile, is_encodable
 from ftspec.data.table_files import open_text, read_records
-from ftspec.plan.model import SourcePlan
+from ftspec.plan.embedding import SourcePlan
 
 _MAX_SLICE_CHARS = 80
 _NOT_SLICES = frozenset({"id", "_id", "text", "title", "metadata"})

@@ -21,7 +21,7 @@ from ftspec.data.globs import Globs
 from ftspec.data.paths import require, resolve_path, standard_library
 from ftspec.data.relevance import evaluation_of
 from ftspec.data.rows import Evaluation, FileDone, Row, RowFault, SourceFile, is_encodable
-from ftspec.plan.model import SourcePlan
+from ftspec.plan.embedding import SourcePlan
 
 STDLIB = "stdlib"
 MAX_FILE_BYTES = 2_000_000

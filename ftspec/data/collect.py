@@ -8,9 +8,9 @@ from ftspec.data.rows import Evaluation, Progress, Row, RowFault, Source, normal
 from ftspec.data.sources import about_source, source_key
 from ftspec.diagnostics.codes import BAD_ROW, ROWS_SKIPPED, SOURCE_EMPTY
 from ftspec.diagnostics.model import Diagnostics, FtspecError, Severity, Span
+from ftspec.plan.embedding import Filters
+from ftspec.plan.embedding_stages import VERSIONS
 from ftspec.plan.facts import SourceFacts
-from ftspec.plan.model import Filters
-from ftspec.plan.stages import VERSIONS
 
 INGEST_VERSION = VERSIONS["ingest"]  # raised there when the same sources give other rows
 MAX_FAULTS_SHOWN = 20

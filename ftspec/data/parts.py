@@ -9,8 +9,9 @@ from ftspec.data.relevance import describe, grade_of, ranking_task, score_thresh
 from ftspec.data.rows import Evaluation, Row, normalise, order_hash
 from ftspec.diagnostics.codes import SPLIT_EMPTY
 from ftspec.diagnostics.model import Diagnostics
-from ftspec.plan.model import Limit, Split
-from ftspec.plan.stages import VERSIONS
+from ftspec.plan.embedding import Limit
+from ftspec.plan.embedding_stages import VERSIONS
+from ftspec.plan.model import Split
 
 SPLIT_VERSION = VERSIONS["split"]  # raised there when the same rows and settings give another split
 _EXAMPLES = 5

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftspec.plan.model import Filters, Limit, SourcePlan, Split
+from ftspec.plan.embedding import Filters, Limit, SourcePlan
+from ftspec.plan.model import Split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

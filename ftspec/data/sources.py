@@ -11,7 +11,7 @@ from ftspec.data.rows import Source
 from ftspec.data.table import open_table
 from ftspec.diagnostics.codes import SOURCE_EMPTY
 from ftspec.diagnostics.model import Diagnostic, Diagnostics, FtspecError
-from ftspec.plan.model import SourcePlan
+from ftspec.plan.embedding import SourcePlan
 from ftspec.store.digests import DigestCache
 
 

@@ -17,7 +17,7 @@ from ftspec.data.rows import Evaluation, Progress, Row, Source
 from ftspec.data.sources import content_digest, open_sources, overall_digest
 from ftspec.diagnostics.codes import MODEL_NOT_READABLE, SOURCE_NOT_FOUND
 from ftspec.diagnostics.model import Diagnostics
-from ftspec.plan.facts import DataFacts, SourceFacts, TextLengths
+from ftspec.plan.facts import EmbeddingDataFacts, SourceFacts, TextLengths
 from ftspec.store.digests import DigestCache
 
 SURVEY_VERSION = 3  # raise it when the same data and settings give other facts
@@ -32,7 +32,7 @@ def survey(
     cache: Path,
     *,
     on_progress: Progress | None = None,
-) -> tuple[DataFacts | None, Diagnostics]:
+) -> tuple[EmbeddingDataFacts | None, Diagnostics]:
     """What ingest and split will make of the sources.
 
     Cached at `cache`/survey/<hash>.json by content and settings: a warm survey stats the files and
@@ -69,7 +69,9 @@ def survey(
         except ValueError as error:
             found.add(MODEL_NOT_READABLE, str(error))
             return None, found
-        facts = DataFacts(**counts(dataset, parts), query_lengths=lengths[0], document_lengths=lengths[1])
+        facts = EmbeddingDataFacts(
+            **counts(dataset, parts), query_lengths=lengths[0], document_lengths=lengths[1]
+        )
         _save(file, facts)
     found.extend(skip_warnings(facts.sources))
     return facts, found
@@ -95,7 +97,7 @@ def read_dataset(
 
 
 def counts(dataset: Dataset, parts: Parts) -> dict[str, Any]:
-    """The fields of DataFacts that need no tokenizer."""
+    """The fields of EmbeddingDataFacts that need no tokenizer."""
     rows = parts.train
     slices = {name for query in parts.test.queries for name, _ in query.slices}
     test_groups = {value for query in parts.test.queries for name, value in query.slices if name == "group"}
@@ -212,7 +214,7 @@ def _hash(document: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _load(file: Path) -> DataFacts | None:
+def _load(file: Path) -> EmbeddingDataFacts | None:
     """Facts of an earlier survey; None when there are none, or they have another shape."""
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
@@ -221,7 +223,7 @@ def _load(file: Path) -> DataFacts | None:
         return None
 
 
-def facts_from_json(document: dict[str, Any]) -> DataFacts:
+def facts_from_json(document: dict[str, Any]) -> EmbeddingDataFacts:
     """The inverse of `asdict`. Raises TypeError or KeyError for another shape."""
     fields: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in document.items()
@@ -232,10 +234,10 @@ def facts_from_json(document: dict[str, Any]) -> DataFacts:
     )
     fields["query_lengths"] = TextLengths(**document["query_lengths"])
     fields["document_lengths"] = TextLengths(**document["document_lengths"])
-    return DataFacts(**fields)
+    return EmbeddingDataFacts(**fields)
 
 
-def _save(file: Path, facts: DataFacts) -> None:
+def _save(file: Path, facts: EmbeddingDataFacts) -> None:
     text = json.dumps(asdict(facts), sort_keys=True, ensure_ascii=False, indent=1)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

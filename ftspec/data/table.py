@@ -15,7 +15,7 @@ from ftspec.data.rows import Evaluation, FileDone, Row, RowFault, SourceFile, is
 from ftspec.data.table_files import Record, format_of, read_records
 from ftspec.diagnostics.codes import MISSING_COLUMN
 from ftspec.diagnostics.model import Diagnostic, FtspecError
-from ftspec.plan.model import SourcePlan
+from ftspec.plan.embedding import SourcePlan
 
 _LOOK_AHEAD = 100  # records whose keys are taken for the columns of a JSONL file
 

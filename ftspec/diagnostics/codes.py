@@ -363,6 +363,21 @@ EXPORT_REFUSED = _code(
     "earlier export, which is replaced. Other files are never written over.",
 )
 
+NOT_SEARCHABLE = _code(
+    "FTS641",
+    "error",
+    "this model does not search",
+    "`ftspec query` asks models of kind Embedding; other kinds are loaded by their own libraries.",
+)
+BACKEND_NOT_INSTALLABLE = _code(
+    "FTS660",
+    "error",
+    "the environment of a backend cannot be made",
+    "`ftspec backends install` makes an environment below .ftspec/ from the exact versions that the backend\n"
+    "names. The last lines of pip stand in the detail, and all of them in the log. Where pip cannot reach an\n"
+    "index, `ftspec backends use NAME --python PATH` names an interpreter that has the packages.",
+)
+
 # --- 7xx data ---------------------------------------------------------------------------------
 SOURCE_NOT_FOUND = _code(
     "FTS701", "error", "data source cannot be read", "Paths are relative to the folder of the spec."

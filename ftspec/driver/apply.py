@@ -12,21 +12,23 @@ from typing import Any
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, Diagnostics, FtspecError
-from ftspec.driver.facts import request_of_plan
 from ftspec.driver.lookup import stored_stages
 from ftspec.driver.register import assemble_model, export_target, register, registered_model
 from ftspec.evaluate.evidence import means
 from ftspec.evaluate.outcome import ApplyResult, read_result
-from ftspec.plan.codec import (
-    HASH_VERSION,
-    digest,
-    plan_to_json,
-    realisation_fingerprint,
-    semantic_fingerprint,
-)
+from ftspec.plan.codec import HASH_VERSION, digest
 from ftspec.plan.facts import Scalar
+from ftspec.plan.fingerprints import realisation_fingerprint, semantic_fingerprint
 from ftspec.plan.model import Action, Plan, Stage
-from ftspec.plan.stages import PROGRAM_STAGES, predicted_seconds, stage_documents, with_stages
+from ftspec.plan.stages import (
+    GRAPHS,
+    data_stages,
+    predicted_seconds,
+    program_stages,
+    stage_documents,
+    with_stages,
+)
+from ftspec.plan.text import plan_to_json
 from ftspec.run.events import Event
 from ftspec.store.artifacts import Artifacts
 from ftspec.store.files import write_atomically
@@ -167,33 +169,22 @@ def _timed(run: _Run, name: str) -> Iterator[Path]:
 
 
 def _data_stages(run: _Run) -> None:
-    from ftspec.data.stages import ingest, split
+    from ftspec.driver.inprocess import make_data
 
-    plan = run.plan
-    request = request_of_plan(plan.data, plan.evaluation.slices, plan.train.global_batch_size)
+    for name in data_stages(run.plan):
+        if not run.runs(name):
+            continue
 
-    def progress(done: int, total: int, unit: str) -> None:
-        run.emit("ingest", "progress", done=done, total=total, unit=unit)
+        def progress(done: int, total: int, unit: str, stage: str = name) -> None:
+            run.emit(stage, "progress", done=done, total=total, unit=unit)
 
-    if run.runs("ingest"):
-        with _timed(run, "ingest") as out:
-            _raise(
-                ingest(
-                    request,
-                    out,
-                    cache=run.project.cache,
-                    expected_digest=plan.data.facts.digest,
-                    on_progress=progress,
-                )[1]
-            )
-    if run.runs("split"):
-        with _timed(run, "split") as out:
-            _raise(split(request, run.output("ingest"), out)[1])
+        with _timed(run, name) as out:
+            _raise(make_data(run.plan, name, run.output, out, cache=run.project.cache, on_progress=progress))
 
 
 def _program_stages(run: _Run) -> None:
     """Lower the run folder and launch it, unless all of its stages are stored."""
-    missing = [name for name in PROGRAM_STAGES if run.runs(name)]
+    missing = [name for name in program_stages(run.plan) if run.runs(name)]
     if not missing:
         return
     from ftspec.driver.disk import check_disk
@@ -219,8 +210,8 @@ def _program_stages(run: _Run) -> None:
     inputs = LowerInputs(
         base_model=Path(run.plan.model.facts.location),
         baseline_model=None if baseline is None else Path(baseline.location),
-        split=run.output("split"),
-        reused={name: run.output(name) for name in PROGRAM_STAGES if name not in missing},
+        data=run.output(GRAPHS[run.plan.kind].data),
+        reused={name: run.output(name) for name in program_stages(run.plan) if name not in missing},
     )
     _raise(lower(run.plan, run.target, inputs, run.folder)[1])
     try:
@@ -260,15 +251,13 @@ def _take_over(run: _Run, name: str) -> None:
 
 
 def _evidence_stages(run: _Run) -> ApplyResult:
-    from ftspec.evaluate.evaluate import evaluate
+    from ftspec.driver.inprocess import make_evidence
     from ftspec.evaluate.evidence import read_evidence
     from ftspec.evaluate.gates import judge, read_verdict, write_verdict
 
     if run.runs("evaluate"):
         with _timed(run, "evaluate") as out:
-            evaluate(
-                run.plan, run.output("split"), run.output("encode_base"), run.output("encode_tuned"), out
-            )
+            make_evidence(run.plan, run.output, out)
     evidence = read_evidence(run.output("evaluate"))
     if run.runs("gate"):
         with _timed(run, "gate") as out:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ftspec.estimate.time import Calibration, encode_flops, train_flops
-from ftspec.plan.model import Plan
+from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.store.project import Project
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ def calibrations(project: Project, *, machine_digest: str, model_digest: str) ->
     return found
 
 
-def _matching(project: Project, machine_digest: str, model_digest: str) -> Iterator[tuple["RunRecord", Plan]]:
+def _matching(
+    project: Project, machine_digest: str, model_digest: str
+) -> Iterator[tuple["RunRecord", EmbeddingPlan]]:
     """Newest first. A record or plan that cannot be read calibrates nothing; `state verify` reports it."""
     from ftspec.driver.planfile import read_plan_file
     from ftspec.store.run_record import all_records
@@ -43,5 +45,5 @@ def _matching(project: Project, machine_digest: str, model_digest: str) -> Itera
         if not same or record.estimate.measured_wall_seconds is None:
             continue
         plan, _ = read_plan_file(project.root / record.plan_path)
-        if plan is not None:
+        if isinstance(plan, EmbeddingPlan):
             yield record, plan

@@ -4,6 +4,7 @@ import shutil
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, FtspecError
+from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.model import Plan
 from ftspec.store.project import Project
 
@@ -17,11 +18,10 @@ _FP32_BYTES = 4
 def check_disk(plan: Plan, project: Project) -> None:
     """Raises FTS617 when the project's disk has less free space than the run will write."""
     facts = plan.model.facts
-    vectors = plan.data.facts.test_queries + plan.data.facts.test_documents
-    needed = (
-        _COPIES_OF_WEIGHTS * facts.total_parameters * _FP32_BYTES
-        + 2 * vectors * facts.embedding_dimension * _FP32_BYTES
-    )
+    needed = _COPIES_OF_WEIGHTS * facts.total_parameters * _FP32_BYTES
+    if isinstance(plan, EmbeddingPlan):
+        vectors = plan.data.facts.test_queries + plan.data.facts.test_documents
+        needed += 2 * vectors * facts.embedding_dimension * _FP32_BYTES
     free = shutil.disk_usage(project.state).free
     if free < needed:
         raise FtspecError(

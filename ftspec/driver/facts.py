@@ -8,8 +8,8 @@ from ftspec.data.request import DataRequest
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, Diagnostics
 from ftspec.hardware.model import Hardware
-from ftspec.plan.facts import DataFacts, ModelFacts
-from ftspec.plan.model import DataPlan
+from ftspec.plan.embedding import EmbeddingDataPlan
+from ftspec.plan.facts import EmbeddingDataFacts, ModelFacts
 from ftspec.resolve.data import filters_plan, limit_plan, source_plan, split_plan
 from ftspec.spec.spec import EmbeddingSpec
 from ftspec.store.project import Project
@@ -24,7 +24,7 @@ class World:
     targets: tuple[Target, ...]
     model: ModelFacts
     baseline: ModelFacts | None  # None: the untuned base model
-    data: DataFacts
+    data: EmbeddingDataFacts
 
 
 def gather(
@@ -49,7 +49,7 @@ def gather(
     if spec.evaluation.baseline != "base":
         baseline, here = find_model(spec.evaluation.baseline, None, **places)
         found.extend(_about(here, "evaluation", "baseline"))
-    data: DataFacts | None = None
+    data: EmbeddingDataFacts | None = None
     if model is not None:
         data, here = read_data(request_of(spec, folder), model, spec.model.max_seq_length, project)
         found.extend(here)
@@ -81,7 +81,7 @@ def read_targets(cache: Path) -> tuple[Sequence[Target], Diagnostics]:
 
 def read_data(
     request: DataRequest, model: ModelFacts, max_seq_length: int | None, project: Project
-) -> tuple[DataFacts | None, Diagnostics]:
+) -> tuple[EmbeddingDataFacts | None, Diagnostics]:
     from ftspec.data.survey import survey
 
     tokenizer = Path(model.location) / "tokenizer.json"
@@ -111,7 +111,7 @@ def request_of(spec: EmbeddingSpec, folder: Path) -> DataRequest:
     )
 
 
-def request_of_plan(data: DataPlan, slices: tuple[str, ...], global_batch_size: int) -> DataRequest:
+def request_of_plan(data: EmbeddingDataPlan, slices: tuple[str, ...], global_batch_size: int) -> DataRequest:
     """The same request from a plan: `split.by` is resolved there, which gives the same split."""
     return DataRequest(
         folder=Path(data.folder),

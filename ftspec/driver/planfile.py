@@ -5,8 +5,8 @@ from pathlib import Path
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostics
-from ftspec.plan.codec import plan_from_json
 from ftspec.plan.model import Plan
+from ftspec.plan.text import plan_from_json
 from ftspec.store.project import Project
 
 _YAML_ENDINGS = (".yaml", ".yml")

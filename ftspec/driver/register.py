@@ -11,6 +11,7 @@ from ftspec.diagnostics.model import Diagnostic, FtspecError
 from ftspec.evaluate.card import PASSPORT, write_card
 from ftspec.evaluate.evidence import Evidence
 from ftspec.evaluate.gates import Outcome, Verdict
+from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.model import Plan
 from ftspec.store.files import write_atomically
 from ftspec.store.project import Project
@@ -31,6 +32,7 @@ def assemble_model(
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(train / "model", partial)
     shutil.copyfile(train / "curve.jsonl", partial / TRAINING_LOG)
+    assert isinstance(plan, EmbeddingPlan), plan.kind
     write_card(partial, plan, evidence, verdict, dict(versions))
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)

@@ -7,8 +7,9 @@ within 2 %; what was not is named so at its function.
 
 from dataclasses import dataclass
 
+from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.facts import ModelFacts
-from ftspec.plan.model import MemoryEstimate, Plan
+from ftspec.plan.model import MemoryEstimate
 from ftspec.plan.objectives import text_columns
 
 MIB = 1024**2
@@ -51,7 +52,7 @@ class MemoryInputs:
     malloc_tuned: bool = False  # MALLOC_MMAP_THRESHOLD_ and MALLOC_TRIM_THRESHOLD_ are set
 
 
-def memory_inputs(plan: Plan) -> MemoryInputs:
+def memory_inputs(plan: EmbeddingPlan) -> MemoryInputs:
     """Inputs of a plan. What its execution leaves open is taken as: CPU, fp32, one process, the whole
     batch at once, no caching, no checkpointing."""
     run, train, model = plan.execution, plan.train, plan.model
@@ -80,7 +81,7 @@ def memory_inputs(plan: Plan) -> MemoryInputs:
     )
 
 
-def column_lengths(plan: Plan) -> tuple[int, ...]:
+def column_lengths(plan: EmbeddingPlan) -> tuple[int, ...]:
     """Longest text of each column that reaches the model, cut at max_seq_length: the worst batch."""
     facts, limit = plan.data.facts, plan.model.max_seq_length
     columns = text_columns(plan.train.roles, plan.train.objective.num_negatives)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ftspec.hardware.model import Accelerator, Hardware
+from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.facts import ModelFacts
 from ftspec.plan.frozen import FrozenMap
-from ftspec.plan.model import Plan
 from ftspec.plan.objectives import text_columns
 
 UNCALIBRATED_FACTOR = 2.0  # another CPU or GPU than the one the shares below were measured on
@@ -59,7 +59,7 @@ def text_flops(facts: ModelFacts, length: float) -> float:
     return length * forward_flops_per_token(facts, length)
 
 
-def training_passes(plan: Plan) -> float:
+def training_passes(plan: EmbeddingPlan) -> float:
     """Cost of a training step in forward passes: 3 in full (activations and weights once each), one more
     when activations are computed twice (cached loss, gradient checkpointing).
 
@@ -76,7 +76,7 @@ def training_passes(plan: Plan) -> float:
     return 1 + reached + trained + (1 if twice else 0)
 
 
-def train_flops(plan: Plan) -> float:
+def train_flops(plan: EmbeddingPlan) -> float:
     """Of all optimizer steps, over all devices; evaluation during training is not in it."""
     data, train = plan.data.facts, plan.train
     columns = text_columns(train.roles, train.objective.num_negatives)
@@ -85,7 +85,7 @@ def train_flops(plan: Plan) -> float:
     return train.total_steps * train.global_batch_size * row * training_passes(plan)
 
 
-def encode_flops(plan: Plan, *, base: bool = False) -> float:
+def encode_flops(plan: EmbeddingPlan, *, base: bool = False) -> float:
     """Of the held-out queries and documents, by the tuned model or the baseline. Texts are sorted by
     length before they are encoded, so that padding costs nothing."""
     data = plan.data.facts
@@ -95,7 +95,9 @@ def encode_flops(plan: Plan, *, base: bool = False) -> float:
     return data.test_queries * text_flops(facts, query) + data.test_documents * text_flops(facts, document)
 
 
-def estimate_time(plan: Plan, hardware: Hardware, *, calibration: Calibration | None = None) -> TimeEstimate:
+def estimate_time(
+    plan: EmbeddingPlan, hardware: Hardware, *, calibration: Calibration | None = None
+) -> TimeEstimate:
     """Seconds of each stage, as if none were reused, and their sum."""
     precision = plan.execution.precision or "fp32"
     accelerator = _accelerator(plan, hardware)
@@ -128,7 +130,7 @@ def estimate_time(plan: Plan, hardware: Hardware, *, calibration: Calibration | 
     )
 
 
-def _accelerator(plan: Plan, hardware: Hardware) -> Accelerator | None:
+def _accelerator(plan: EmbeddingPlan, hardware: Hardware) -> Accelerator | None:
     """The device of the plan; None on the CPU. Plans name ROCm devices `cuda`, as torch does."""
     wanted = {"cuda": ("cuda", "rocm")}.get(plan.execution.device or "cpu", (plan.execution.device,))
     return next((item for item in hardware.accelerators if item.kind in wanted), None)
@@ -156,7 +158,7 @@ def _gpu_rate(hardware: Hardware, accelerator: Accelerator, peak_tflops: float |
     return GPU_SHARE * (peak * 1e12 if peak else hardware.cpu_gflops_fp32 * 1e10)
 
 
-def _launch_seconds(plan: Plan) -> float:
+def _launch_seconds(plan: EmbeddingPlan) -> float:
     """Floor of training on an accelerator: kernels are launched one after the other."""
     columns = text_columns(plan.train.roles, plan.train.objective.num_negatives)
     micro = max(plan.execution.gradient_accumulation_steps or 1, 1)
@@ -168,7 +170,7 @@ def _launch_seconds(plan: Plan) -> float:
     return plan.train.total_steps * step
 
 
-def _validation_seconds(plan: Plan, tuned_encode_seconds: float) -> float:
+def _validation_seconds(plan: EmbeddingPlan, tuned_encode_seconds: float) -> float:
     """Evaluations on the validation split, as a share of encoding the test split."""
     data = plan.data.facts
     tests = data.test_queries + data.test_documents
@@ -179,7 +181,7 @@ def _validation_seconds(plan: Plan, tuned_encode_seconds: float) -> float:
     return evaluations * share * tuned_encode_seconds
 
 
-def _ingest_seconds(plan: Plan) -> float:
+def _ingest_seconds(plan: EmbeddingPlan) -> float:
     sources = [*plan.data.train, *plan.data.evaluation]
     facts = plan.data.facts.sources
     rows = sum(
@@ -188,11 +190,11 @@ def _ingest_seconds(plan: Plan) -> float:
     return 0.5 + rows
 
 
-def _latency_seconds(plan: Plan) -> float:
+def _latency_seconds(plan: EmbeddingPlan) -> float:
     return _LATENCY_SECONDS * min(plan.evaluation.latency_queries, plan.data.facts.test_queries)
 
 
-def _evaluate_seconds(plan: Plan) -> float:
+def _evaluate_seconds(plan: EmbeddingPlan) -> float:
     """Rankings of both models over all dimensions, metrics per query, resampling."""
     data, evaluation = plan.data.facts, plan.evaluation
     pairs = 2.0 * data.test_queries * data.test_documents * sum(evaluation.dimensions) * 2

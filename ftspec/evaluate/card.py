@@ -20,8 +20,9 @@ from ftspec.evaluate.words import (
     p_text,
     value_text,
 )
-from ftspec.plan.codec import digest, plan_document, semantic_fingerprint
-from ftspec.plan.model import Plan
+from ftspec.plan.codec import digest, plan_document
+from ftspec.plan.embedding import EmbeddingPlan
+from ftspec.plan.fingerprints import semantic_fingerprint
 
 PASSPORT = "ftspec.json"
 PASSPORT_VERSION = "1.0"
@@ -31,7 +32,7 @@ _COMPARED = ("baseline", "this model", "gain", "interval")
 
 
 def write_card(
-    folder: Path, plan: Plan, evidence: Evidence, verdict: Verdict, environment: Mapping[str, str]
+    folder: Path, plan: EmbeddingPlan, evidence: Evidence, verdict: Verdict, environment: Mapping[str, str]
 ) -> None:
     """Write README.md (replacing the one that the training library made) and ftspec.json.
 
@@ -45,7 +46,7 @@ def write_card(
 
 
 def passport(
-    plan: Plan, summary: Summary, verdict: Verdict, environment: Mapping[str, str]
+    plan: EmbeddingPlan, summary: Summary, verdict: Verdict, environment: Mapping[str, str]
 ) -> dict[str, Any]:
     """Where the model came from, how it is to be read, and what was measured, as JSON values."""
     document = plan_document(plan)
@@ -80,7 +81,7 @@ def passport(
     }
 
 
-def card_text(plan: Plan, summary: Summary, verdict: Verdict, environment: Mapping[str, str]) -> str:
+def card_text(plan: EmbeddingPlan, summary: Summary, verdict: Verdict, environment: Mapping[str, str]) -> str:
     """README.md: front matter of the hub, then what was measured, on what, and how it was made."""
     lines = [
         *_front_matter(plan),
@@ -111,7 +112,7 @@ def card_text(plan: Plan, summary: Summary, verdict: Verdict, environment: Mappi
     return "\n".join(lines)
 
 
-def _front_matter(plan: Plan) -> Iterator[str]:
+def _front_matter(plan: EmbeddingPlan) -> Iterator[str]:
     yield "---"
     yield "library_name: sentence-transformers"
     yield "pipeline_tag: sentence-similarity"
@@ -207,7 +208,7 @@ def gate_lines(verdict: Verdict) -> Iterator[str]:
     yield ""
 
 
-def _usage(plan: Plan) -> Iterator[str]:
+def _usage(plan: EmbeddingPlan) -> Iterator[str]:
     prompts = plan.model.prompts
     query = f", prompt={prompts.query!r}" if prompts.query else ""
     document = f", prompt={prompts.document!r}" if prompts.document else ""
@@ -230,7 +231,7 @@ def _usage(plan: Plan) -> Iterator[str]:
     yield ""
 
 
-def _data(plan: Plan) -> Iterator[str]:
+def _data(plan: EmbeddingPlan) -> Iterator[str]:
     facts = plan.data.facts
     yield "## Data"
     yield ""
@@ -245,7 +246,7 @@ def _data(plan: Plan) -> Iterator[str]:
     yield ""
 
 
-def _training(plan: Plan) -> Iterator[str]:
+def _training(plan: EmbeddingPlan) -> Iterator[str]:
     train, model = plan.train, plan.model
     objective = train.objective
     settings: list[tuple[str, object]] = [

@@ -12,9 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, FtspecError
-from ftspec.evaluate.evaluate import interval_seed
-from ftspec.evaluate.evidence import DIGITS, Evidence, Latency
-from ftspec.evaluate.significance import bootstrap_intervals
+from ftspec.evaluate.compare import estimates, interval_seed, pairs
+from ftspec.evaluate.evidence import Evidence, Latency, Summary, plural
 from ftspec.plan.metrics import DEFAULT_CONFIDENCE, LATENCY
 from ftspec.plan.model import Bootstrap, Gate, Plan
 
@@ -76,9 +75,12 @@ def judge(plan: Plan, evidence: Evidence) -> Verdict:
 
 
 def _judge_metric(metric: str, gate: Gate, evidence: Evidence, bootstrap: Bootstrap) -> Iterator[GateResult]:
-    summary = evidence.summary.metric(metric)
+    summary = evidence.summary.find(metric)
     for bound, limit in (("min", gate.min), ("max", gate.max), ("min_gain", gate.min_gain)):
         if limit is None:
+            continue
+        if summary is None:
+            yield _not_measured(metric, bound, limit, gate.confidence, evidence.summary)
             continue
         is_gain = bound == "min_gain"
         value = summary.gain.mean if is_gain else summary.tuned.mean
@@ -87,7 +89,9 @@ def _judge_metric(metric: str, gate: Gate, evidence: Evidence, bootstrap: Bootst
         identical = summary.wins == summary.losses == 0
         if is_gain:
             assert interval is not None
-            outcome, reason = _judge_gain(limit, interval, summary.gain.mean, identical)
+            outcome, reason = _judge_gain(
+                limit, interval, summary.gain.mean, identical, evidence.summary.noun
+            )
         else:
             outcome, reason = _judge_level(bound, limit, value, interval)
         yield GateResult(
@@ -102,10 +106,31 @@ def _judge_metric(metric: str, gate: Gate, evidence: Evidence, bootstrap: Bootst
         )
 
 
+def _not_measured(
+    metric: str, bound: str, limit: float, confidence: float | None, summary: Summary
+) -> GateResult:
+    """What no held-out row defines can be neither reached nor missed."""
+    reasons = () if summary.text is None else summary.text.unmeasured
+    why = next((each.reason for each in reasons if each.metric == metric), "no held-out row defines it")
+    return GateResult(
+        metric=metric,
+        bound=bound,
+        limit=limit,
+        confidence=confidence,
+        value=None,
+        interval=None,
+        outcome=Outcome.INCONCLUSIVE,
+        reason=f"was not measured: {why}",
+    )
+
+
 def _judge_gain(
-    limit: float, interval: tuple[float, float], gain: float, identical: bool
+    limit: float, interval: tuple[float, float], gain: float, identical: bool, noun: str
 ) -> tuple[Outcome, str]:
-    """The gain must lie above the limit: a model that equals its baseline did not beat it."""
+    """The gain must lie above the limit: a model that equals its baseline did not beat it.
+
+    Where lower is better, the gain is what the value fell by, so a limit reads the same for all metrics.
+    """
     low, high = interval
     asked = "0" if limit == 0 else f"{limit:+g}"
     shown = f"the gain is {gain:+.4f}, its interval [{low:+.4f}, {high:+.4f}]"
@@ -114,11 +139,11 @@ def _judge_gain(
     if identical:
         return (
             Outcome.FAILED,
-            f"no query is answered better or worse than by the baseline; {asked} is asked",
+            f"no {noun} is answered better or worse than by the baseline; {asked} is asked",
         )
     if high <= limit:
         return Outcome.FAILED, f"{shown} does not reach above {asked}"
-    return Outcome.INCONCLUSIVE, f"{shown} holds {asked}: more held-out queries would decide"
+    return Outcome.INCONCLUSIVE, f"{shown} holds {asked}: more held-out {plural(noun)} would decide"
 
 
 def _judge_level(
@@ -168,14 +193,15 @@ def _interval(
 ) -> tuple[float, float]:
     """Interval of the tuned mean, or of the gain. Same draws as in the summary, so that the same
     confidence gives the same numbers."""
-    column = evidence.scores.table(metric)[:, 2 if is_gain else 1]
-    ((low, high),) = bootstrap_intervals(
-        column[:, None],
+    scores = evidence.scores
+    ((_, tuned, gain),) = estimates(
+        [pairs(metric, scores.base[metric], scores.tuned[metric])],
         resamples=bootstrap.resamples,
         confidence=confidence,
         seed=interval_seed(bootstrap, "all"),
     )
-    return round(low, DIGITS) + 0.0, round(high, DIGITS) + 0.0
+    estimate = gain if is_gain else tuned
+    return estimate.low, estimate.high
 
 
 @cache

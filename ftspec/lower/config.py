@@ -6,9 +6,10 @@ keys). Everything is a plain value or a path relative to the run folder, so the 
 
 from typing import Any, TypedDict
 
-from ftspec.plan.model import Action, Plan, TrainPlan
+from ftspec.plan.embedding import EmbeddingPlan, EmbeddingTrainPlan
+from ftspec.plan.model import Action, Plan
 from ftspec.plan.objectives import traits_of
-from ftspec.plan.stages import PROGRAM_STAGES
+from ftspec.plan.stages import program_stages
 
 FORMAT = 1
 BASE, BASELINE, DATA = "base", "baseline", "data"  # folders of the run folder
@@ -123,7 +124,7 @@ class Config(TypedDict):
     export: ExportEntry
 
 
-def build_config(plan: Plan, reused: frozenset[str] = frozenset()) -> Config:
+def build_config(plan: EmbeddingPlan, reused: frozenset[str] = frozenset()) -> Config:
     """The config of a complete plan. Stages that the plan reuses are left out unless their output is
     put into the run folder (`reused`)."""
     run = plan.execution
@@ -134,11 +135,7 @@ def build_config(plan: Plan, reused: frozenset[str] = frozenset()) -> Config:
     return Config(
         format=FORMAT,
         name=plan.name,
-        stages=[
-            StageEntry(name=stage.name, key=stage.key)
-            for stage in plan.stages
-            if stage.name in PROGRAM_STAGES and (stage.action is Action.RUN or stage.name in reused)
-        ],
+        stages=program_entries(plan, reused),
         model=_model(plan),
         data=DataEntry(
             folder=DATA, roles=list(plan.train.roles), num_negatives=plan.train.objective.num_negatives or 0
@@ -161,7 +158,17 @@ def build_config(plan: Plan, reused: frozenset[str] = frozenset()) -> Config:
     )
 
 
-def _model(plan: Plan) -> ModelEntry:
+def program_entries(plan: Plan, reused: frozenset[str]) -> list[StageEntry]:
+    """Stages that the programs run, and those whose output is put into the run folder (`reused`)."""
+    names = program_stages(plan)
+    return [
+        StageEntry(name=stage.name, key=stage.key)
+        for stage in plan.stages
+        if stage.name in names and (stage.action is Action.RUN or stage.name in reused)
+    ]
+
+
+def _model(plan: EmbeddingPlan) -> ModelEntry:
     model, attention = plan.model, plan.execution.attn_implementation
     assert attention is not None
     lora = model.lora
@@ -186,7 +193,7 @@ def _model(plan: Plan) -> ModelEntry:
     )
 
 
-def _loss(plan: Plan) -> LossEntry:
+def _loss(plan: EmbeddingPlan) -> LossEntry:
     objective, run, prefixes = plan.train.objective, plan.execution, plan.train.matryoshka
     assert run.cached_loss is not None
     assert run.per_device_train_batch_size is not None
@@ -205,7 +212,7 @@ def _loss(plan: Plan) -> LossEntry:
     )
 
 
-def _arguments(plan: Plan) -> dict[str, Any]:
+def _arguments(plan: EmbeddingPlan) -> dict[str, Any]:
     train, run = plan.train, plan.execution
     arguments: dict[str, Any] = {
         "max_steps": train.total_steps,
@@ -239,7 +246,7 @@ def _arguments(plan: Plan) -> dict[str, Any]:
     return arguments
 
 
-def _validation(plan: Plan) -> ValidationEntry | None:
+def _validation(plan: EmbeddingPlan) -> ValidationEntry | None:
     train = plan.train
     if train.eval_steps is None:
         return None
@@ -253,6 +260,6 @@ def _validation(plan: Plan) -> ValidationEntry | None:
     )
 
 
-def validation_metric(train: TrainPlan, primary: str) -> str:
+def validation_metric(train: EmbeddingTrainPlan, primary: str) -> str:
     """What checkpoints are compared by: the metric of early stopping, else the primary metric."""
     return primary if train.early_stopping is None else train.early_stopping.metric

@@ -10,9 +10,12 @@ from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostics
 from ftspec.lower.config import BASE, BASELINE, DATA, build_config
 from ftspec.lower.links import is_model_file, link_tree
+from ftspec.lower.llm_config import build_llm_config
 from ftspec.lower.templates import render
+from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.fields import leaves
 from ftspec.plan.invariants import check_complete
+from ftspec.plan.llm import LlmPlan
 from ftspec.plan.model import Plan
 from ftspec.target.load import helper_file
 from ftspec.target.model import Target, unlowered_fields
@@ -27,7 +30,7 @@ class LowerInputs:
     """
 
     base_model: Path
-    split: Path
+    data: Path  # what the programs read: the output of the stage `GRAPHS[kind].data`
     baseline_model: Path | None = None  # of plan.evaluation.baseline_facts
     reused: Mapping[str, Path] = field(default_factory=dict)
 
@@ -51,7 +54,7 @@ def lower(plan: Plan, target: Target, inputs: LowerInputs, folder: Path) -> tupl
         path.write_text(text, encoding="utf-8", newline="\n")
     (folder / "launch.sh").chmod(0o755)
     link_tree(inputs.base_model, folder / BASE, is_model_file)
-    link_tree(inputs.split, folder / DATA)
+    link_tree(inputs.data, folder / DATA)
     if plan.evaluation.baseline_facts is not None:
         assert inputs.baseline_model is not None, "the plan has another baseline; its folder is not given"
         link_tree(inputs.baseline_model, folder / BASELINE, is_model_file)
@@ -63,7 +66,7 @@ def lower(plan: Plan, target: Target, inputs: LowerInputs, folder: Path) -> tupl
 
 def render_files(plan: Plan, target: Target, *, reused: frozenset[str] = frozenset()) -> dict[str, str]:
     """The texts of a run folder by name, apart from model and data: what goldens hold."""
-    files = {"config.json": _json(build_config(plan, reused)), "requirements.txt": _requirements(target)}
+    files = {"config.json": _json(config_of(plan, reused)), "requirements.txt": _requirements(target)}
     for name in target.programs:
         path = target.folder / name
         files[path.name] = path.read_text(encoding="utf-8")
@@ -73,6 +76,13 @@ def render_files(plan: Plan, target: Target, *, reused: frozenset[str] = frozens
     for name, template in target.templates.items():
         files[name] = render(target.folder / template, values)
     return dict(sorted(files.items()))
+
+
+def config_of(plan: Plan, reused: frozenset[str]) -> Mapping[str, Any]:
+    if isinstance(plan, LlmPlan):
+        return build_llm_config(plan, reused)
+    assert isinstance(plan, EmbeddingPlan), plan.kind
+    return build_config(plan, reused)
 
 
 def _json(value: object) -> str:

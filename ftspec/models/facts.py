@@ -54,13 +54,13 @@ def _read(folder: Path, id: str, origin: str, digests: DigestCache) -> ModelFact
     limit = read_length_limit(config_folder)
     width = chain.dense_width or transformer.hidden_size * len(chain.pooling.split("+"))
     all_weights = {chain.transformer: weights, **dense}
-    remote_code = _needs_remote_code(config_folder, transformer, chain)
+    remote_code = needs_remote_code(config_folder, transformer, chain)
     return ModelFacts(
         id=id,
         origin=origin,
         location=str(folder.absolute()),
-        digest=_digest(folder, chain, all_weights, digests, python=remote_code),
-        weights_sha256=_weights_sha256(config_folder, weights, digests),
+        digest=digest_of_files(folder, chain, all_weights, digests, python=remote_code),
+        weights_sha256=weights_digest(config_folder, weights, digests),
         architecture=transformer.architecture,
         model_type=transformer.model_type,
         num_layers=transformer.num_layers,
@@ -94,7 +94,7 @@ def _transformer_folder(folder: Path) -> str:
     return read_chain(folder, causal=False).transformer
 
 
-def _needs_remote_code(config_folder: Path, transformer: Transformer, chain: Chain) -> bool:
+def needs_remote_code(config_folder: Path, transformer: Transformer, chain: Chain) -> bool:
     if transformer.remote_code or chain.remote_code:
         return True
     tokenizer = config_folder / "tokenizer_config.json"
@@ -102,14 +102,15 @@ def _needs_remote_code(config_folder: Path, transformer: Transformer, chain: Cha
 
 
 def defining_files(
-    folder: Path, chain: Chain, weights: dict[str, Weights], *, python: bool
+    folder: Path, chain: Chain, weights: dict[str, Weights], *, python: bool, more: tuple[str, ...] = ()
 ) -> tuple[str, ...]:
     """Relative names, sorted, of the files that decide what the model computes: configs, tokenizer,
-    weights, and with `python` the code that comes along. No README, no other formats of the weights."""
+    weights, `more` in each folder, and with `python` the code that comes along. No README, no other formats
+    of the weights."""
     names: set[str] = set()
     for part in ("", *chain.folders):
         base = folder / part
-        candidates = [base / name for name in (*MODULE_FILES, *TOKENIZER_FILES)]
+        candidates = [base / name for name in (*MODULE_FILES, *TOKENIZER_FILES, *more)]
         candidates += sorted(base.glob("sentence_*_config.json"))
         if python:
             candidates += sorted(base.glob("*.py"))
@@ -119,17 +120,23 @@ def defining_files(
     return tuple(sorted(names))
 
 
-def _digest(
-    folder: Path, chain: Chain, weights: dict[str, Weights], digests: DigestCache, *, python: bool
+def digest_of_files(
+    folder: Path,
+    chain: Chain,
+    weights: dict[str, Weights],
+    digests: DigestCache,
+    *,
+    python: bool,
+    more: tuple[str, ...] = (),
 ) -> str:
     """sha256 over lines `name NUL sha256`, sorted by name."""
     total = hashlib.sha256()
-    for name in defining_files(folder, chain, weights, python=python):
+    for name in defining_files(folder, chain, weights, python=python, more=more):
         total.update(f"{name}\0{digests.sha256(folder / name)}\n".encode())
     return "sha256:" + total.hexdigest()
 
 
-def _weights_sha256(folder: Path, weights: Weights, digests: DigestCache) -> str:
+def weights_digest(folder: Path, weights: Weights, digests: DigestCache) -> str:
     """Of the one file, 64 hex digits as hubs state it; of shards, over lines `name NUL sha256`."""
     shards = [name for name in weights.files if name.endswith(".safetensors")]
     if len(shards) == 1:

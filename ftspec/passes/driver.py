@@ -14,7 +14,7 @@ from ftspec.plan.model import Decision, Origin, OriginKind, Plan, PlanNote, Rewr
 
 
 def optimise(
-    plan: Plan, context: Context, *, passes: Iterable[Step] = PASSES
+    plan: Plan, context: Context, *, passes: Iterable[Step] | None = None
 ) -> tuple[Plan | None, Diagnostics]:
     """The plan with everything that hardware settles, or None with the faults of all passes.
 
@@ -24,7 +24,7 @@ def optimise(
     """
     found = Diagnostics()
     faulty: set[str] = set()
-    for step in passes:
+    for step in PASSES[plan.kind] if passes is None else passes:
         if faulty.intersection(step.needs):
             faulty.update(step.settles)
             continue

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.model import Plan
 from ftspec.target.model import Feature
 
@@ -15,6 +16,7 @@ class Need:
 
 def intended_features(plan: Plan) -> Iterator[Need]:
     """What the spec asks for, whatever the machine."""
+    assert isinstance(plan, EmbeddingPlan), plan.kind
     model, train = plan.model, plan.train
     objective = train.objective
     yield Need(feature=Feature(objective.type), field="train.objective.type")
@@ -44,6 +46,7 @@ def intended_features(plan: Plan) -> Iterator[Need]:
 
 def machine_features(plan: Plan) -> Iterator[Need]:
     """What the decided execution asks for; `pick_processes` has judged the number of processes."""
+    assert isinstance(plan, EmbeddingPlan), plan.kind
     run = plan.execution
     asked = (
         (run.precision == "bf16", Feature.BF16, "execution.precision"),

@@ -8,8 +8,9 @@ from ftspec.passes.context import Context, kind_of_device, span_of, target_of
 from ftspec.passes.predict import Candidate, predict_memory
 from ftspec.passes.remedies import gib, remedies
 from ftspec.passes.set_memory_limit import usable_bytes
+from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.frozen import FrozenMap
-from ftspec.plan.model import Plan, Rewrite, Value
+from ftspec.plan.model import Rewrite, Value
 from ftspec.plan.objectives import compares_rows, traits_of
 from ftspec.plan.reasons import Reason
 from ftspec.target.model import Feature
@@ -17,7 +18,7 @@ from ftspec.target.model import Feature
 BATCH = "execution.per_device_train_batch_size"
 
 
-def fit_memory(plan: Plan, context: Context) -> Iterator[Rewrite | Diagnostic]:
+def fit_memory(plan: EmbeddingPlan, context: Context) -> Iterator[Rewrite | Diagnostic]:
     """Settles micro-batch, accumulation, cached loss and checkpointing; the effective batch is kept.
 
     The first candidate that fits is taken, cheapest in time first. FTS403 names what is needed, what
@@ -35,7 +36,7 @@ def fit_memory(plan: Plan, context: Context) -> Iterator[Rewrite | Diagnostic]:
     yield _does_not_fit(plan, context, smallest, needed, limit)
 
 
-def candidates(plan: Plan, context: Context) -> Iterator[Candidate]:
+def candidates(plan: EmbeddingPlan, context: Context) -> Iterator[Candidate]:
     """Ways to take a step, in order of preference. None of them changes the effective batch.
 
     Where the loss compares the rows of a batch, accumulation would be another objective: the batch
@@ -85,7 +86,7 @@ def divisors_below(batch: int) -> list[int]:
 
 
 def _rewrites(
-    plan: Plan, chosen: Candidate, needed: int, limit: int, rejected: list[tuple[Candidate, int]]
+    plan: EmbeddingPlan, chosen: Candidate, needed: int, limit: int, rejected: list[tuple[Candidate, int]]
 ) -> Iterator[Rewrite]:
     batch, objective = plan.train.global_batch_size, plan.train.objective
     whole = not rejected
@@ -145,8 +146,10 @@ def _rewrites(
     )
 
 
-def _does_not_fit(plan: Plan, context: Context, smallest: Candidate, needed: int, limit: int) -> Diagnostic:
-    def least(changed: Plan) -> int:
+def _does_not_fit(
+    plan: EmbeddingPlan, context: Context, smallest: Candidate, needed: int, limit: int
+) -> Diagnostic:
+    def least(changed: EmbeddingPlan) -> int:
         return min(predict_memory(changed, way).peak_bytes for way in candidates(changed, context))
 
     offers = remedies(plan, context, limit, least)

@@ -3,8 +3,9 @@
 The order is data: moving a pass above one of its needs fails a test.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ftspec.diagnostics.model import Diagnostic
 from ftspec.passes.check_execution import check_execution
@@ -20,9 +21,10 @@ from ftspec.passes.pick_processes import pick_processes
 from ftspec.passes.pick_threads import pick_threads
 from ftspec.passes.set_environment import set_environment
 from ftspec.passes.set_memory_limit import set_memory_limit
-from ftspec.plan.model import Plan, Rewrite
+from ftspec.plan import embedding
+from ftspec.plan.model import Rewrite
 
-Pass = Callable[[Plan, Context], Iterator[Rewrite | Diagnostic]]
+Pass = Callable[[Any, Context], Iterator[Rewrite | Diagnostic]]  # of a plan of the pass's kind, or of any
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Step:
         return self.run.__name__
 
 
-PASSES: tuple[Step, ...] = (
+_EMBEDDING: tuple[Step, ...] = (
     Step(pick_backend, needs=(), settles=("backend",)),
     Step(pick_device, needs=("backend",), settles=("device",)),  # a backend knows some devices only
     Step(pick_processes, needs=("backend", "device"), settles=("num_processes",)),
@@ -87,3 +89,5 @@ PASSES: tuple[Step, ...] = (
         settles=(),
     ),
 )
+
+PASSES: Mapping[str, tuple[Step, ...]] = {embedding.KIND: _EMBEDDING}  # by kind

@@ -8,8 +8,9 @@ from ftspec.estimate.memory import encode_memory
 from ftspec.passes.context import Context, span_of
 from ftspec.passes.remedies import gib
 from ftspec.passes.set_memory_limit import usable_bytes
+from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.frozen import FrozenMap
-from ftspec.plan.model import Plan, Rewrite
+from ftspec.plan.model import Rewrite
 from ftspec.plan.reasons import Reason
 
 FIELD = "execution.encode_batch_size"
@@ -17,7 +18,7 @@ MOST_ON_CPU = 32  # larger batches only pad more there
 MOST_ON_ACCELERATOR = 256
 
 
-def pick_encode_batch(plan: Plan, context: Context) -> Iterator[Rewrite | Diagnostic]:
+def pick_encode_batch(plan: EmbeddingPlan, context: Context) -> Iterator[Rewrite | Diagnostic]:
     """Settles `execution.encode_batch_size`: a power of two. Results do not depend on it."""
     run, facts = plan.execution, plan.data.facts
     limit = usable_bytes(plan, context)

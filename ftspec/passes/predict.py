@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 
 from ftspec.estimate.memory import memory_inputs, training_memory
-from ftspec.plan.model import MemoryEstimate, Plan
+from ftspec.plan.embedding import EmbeddingPlan
+from ftspec.plan.model import MemoryEstimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class Candidate:
         return " ".join(parts)
 
 
-def with_candidate(plan: Plan, candidate: Candidate) -> Plan:
+def with_candidate(plan: EmbeddingPlan, candidate: Candidate) -> EmbeddingPlan:
     return replace(
         plan,
         execution=replace(
@@ -41,6 +42,6 @@ def with_candidate(plan: Plan, candidate: Candidate) -> Plan:
     )
 
 
-def predict_memory(plan: Plan, candidate: Candidate) -> MemoryEstimate:
+def predict_memory(plan: EmbeddingPlan, candidate: Candidate) -> MemoryEstimate:
     """Peak of the training process, by part, in bytes."""
     return training_memory(memory_inputs(with_candidate(plan, candidate)))

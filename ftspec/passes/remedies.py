@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from ftspec.passes.context import Context, kind_of_device, target_of
-from ftspec.plan.model import Freeze, Lora, OriginKind, Plan
+from ftspec.plan.embedding import EmbeddingPlan, Freeze, Lora
+from ftspec.plan.model import OriginKind
 from ftspec.target.model import Feature
 
 MOST_OFFERED = 3
@@ -13,7 +14,7 @@ _LENGTHS = (4096, 2048, 1024, 512, 384, 256, 192, 128, 96, 64, 48, 32)
 _LORA_RANK, _LORA_ALPHA = 16, 32
 _GIB = 2**30
 
-Least = Callable[[Plan], int]  # bytes that the leanest way to run a plan needs
+Least = Callable[[EmbeddingPlan], int]  # bytes that the leanest way to run a plan needs
 
 
 def gib(count: int) -> str:
@@ -21,7 +22,7 @@ def gib(count: int) -> str:
     return f"{count / _GIB:.2f} GiB" if count >= _GIB else f"{count / 2**20:.0f} MiB"
 
 
-def remedies(plan: Plan, context: Context, limit: int, least: Least) -> list[str]:
+def remedies(plan: EmbeddingPlan, context: Context, limit: int, least: Least) -> list[str]:
     """At most three changes, each of which fits into `limit` bytes on its own; cheapest first.
 
     Cheapest: what changes the resulting model least and costs no new machine. The last one always
@@ -37,7 +38,7 @@ def remedies(plan: Plan, context: Context, limit: int, least: Least) -> list[str
     )
 
 
-def _shorter(plan: Plan, context: Context, limit: int, least: Least) -> Iterator[str]:
+def _shorter(plan: EmbeddingPlan, context: Context, limit: int, least: Least) -> Iterator[str]:
     del context
     for length in _LENGTHS:
         if length < plan.model.max_seq_length:
@@ -47,7 +48,7 @@ def _shorter(plan: Plan, context: Context, limit: int, least: Least) -> Iterator
                 return
 
 
-def _lora(plan: Plan, context: Context, limit: int, least: Least) -> Iterator[str]:
+def _lora(plan: EmbeddingPlan, context: Context, limit: int, least: Least) -> Iterator[str]:
     facts = plan.model.facts
     if plan.model.lora is not None or not facts.linear_widths:
         return
@@ -62,7 +63,7 @@ def _lora(plan: Plan, context: Context, limit: int, least: Least) -> Iterator[st
         yield f"`model.lora: {{r: {_LORA_RANK}}}` ({gib(needed)})"
 
 
-def _freeze(plan: Plan, context: Context, limit: int, least: Least) -> Iterator[str]:
+def _freeze(plan: EmbeddingPlan, context: Context, limit: int, least: Least) -> Iterator[str]:
     """The fewest frozen layers that fit; the embeddings are frozen with them."""
     facts = plan.model.facts
     if plan.model.lora is not None:
@@ -80,7 +81,7 @@ def _freeze(plan: Plan, context: Context, limit: int, least: Least) -> Iterator[
             return
 
 
-def _smaller_batch(plan: Plan, context: Context, limit: int, least: Least) -> Iterator[str]:
+def _smaller_batch(plan: EmbeddingPlan, context: Context, limit: int, least: Least) -> Iterator[str]:
     del context
     batch = plan.train.global_batch_size
     for power in range(batch.bit_length() - 1, 0, -1):
@@ -92,7 +93,7 @@ def _smaller_batch(plan: Plan, context: Context, limit: int, least: Least) -> It
                 return
 
 
-def _more_memory(plan: Plan, limit: int, needed: int) -> str:
+def _more_memory(plan: EmbeddingPlan, limit: int, needed: int) -> str:
     wish = plan.origins.get("execution.memory_limit_bytes")
     if wish is not None and wish.kind is OriginKind.GIVEN:
         return f"`resources.limits.memory: {math.ceil(needed / 2**20)}MiB`, if the machine has it"

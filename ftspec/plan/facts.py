@@ -47,6 +47,21 @@ class ModelFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DecoderFacts(ModelFacts):
+    """A base model that generates text. Its output matrix is among `total_parameters`: once, where it is
+    tied to the embeddings. `linear_modules` are those of the layers, without the output matrix."""
+
+    num_key_value_heads: int
+    head_dim: int
+    tied_embeddings: bool  # the output matrix is the table of the embeddings
+    linear_parameters: int  # of all `linear_modules`: what adapters sit on, and what is quantised
+    chat_template: bool  # the tokenizer brings one
+    eos_token_ids: tuple[int, ...]  # each of them ends an answer
+    rope_type: str  # default | linear | dynamic | yarn | llama3 | ...; "": no rotary positions
+    rope_theta: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TextLengths:
     """Lengths of a column in tokens of the base model's tokenizer, special tokens included."""
 
@@ -75,28 +90,34 @@ class DataFacts:
     """What ingest and split make of the sources. The same sources and settings give the same facts."""
 
     digest: str  # over all sources' digests
-    sources: tuple[SourceFacts, ...]
-    roles: tuple[str, ...]  # roles present in the training rows
-    num_negatives: int  # negatives that every training row has (the minimum over rows)
+    sources: tuple[SourceFacts, ...]  # those of training, then those of the evaluation
     train_rows: int
+    split_by: str  # given | group | …
+    train_groups: int
+    test_groups: int
+    duplicates_removed: int
+    leak_examples: tuple[str, ...]  # of what training rows share with given evaluation data
+    slices: tuple[str, ...]  # slice columns that the test side carries
+    train_rows_available: int = 0  # before `limit.train`
+    overlap_dropped: int = 0  # training rows that shared a text with a held-out side
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingDataFacts(DataFacts):
+    """`split_by`: given | group | positive | random."""
+
+    roles: tuple[str, ...]  # roles present in the training rows
+    filtered_out: int
+    num_negatives: int  # negatives that every training row has (the minimum over rows)
     validation_queries: int
     test_queries: int
     test_documents: int
-    split_by: str  # given | group | positive | random
-    train_groups: int
-    test_groups: int
     distinct_queries: int
     distinct_positives: int
-    duplicates_removed: int
-    filtered_out: int
     leaked_queries: int  # train queries that are also test queries (given splits only)
     leaked_positives: int
-    leak_examples: tuple[str, ...]
-    slices: tuple[str, ...]  # slice columns that the test queries carry
     query_lengths: TextLengths
     document_lengths: TextLengths
-    train_rows_available: int = 0  # before `limit.train`
-    overlap_dropped: int = 0  # training rows that shared a query or positive with a held-out side
     relevance: str = ""  # how relevance was read off labels or scores; "" where it is judged
     validation_documents: int = 0
     exclude_self: bool = False  # test queries are documents too: none is answered by itself

@@ -12,7 +12,7 @@ from typing import Any
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import Plan, Value
 
-SECTIONS = ("model", "data", "train", "evaluation", "gates", "export", "execution")
+SECTIONS = ("model", "adapter", "data", "train", "evaluation", "gates", "export", "execution")
 
 # Not choices: read off the world, or where the spec lies on this machine.
 NOT_LEAVES = frozenset({"model.facts", "data.facts", "data.folder", "evaluation.baseline_facts"})
@@ -21,13 +21,14 @@ NOT_LEAVES = frozenset({"model.facts", "data.facts", "data.folder", "evaluation.
 def leaves(plan: Plan) -> Iterator[tuple[str, Value]]:
     """All leaves in the order in which the sections declare them."""
     for section in SECTIONS:
-        yield from _walk(section, getattr(plan, section))
+        if hasattr(plan, section):
+            yield from _walk(section, getattr(plan, section))
 
 
 def get(plan: Plan, field: str) -> Value:
     """Value of a leaf. Raises KeyError for a path that is no leaf of this plan."""
     section = field.partition(".")[0]
-    if section in SECTIONS:
+    if section in SECTIONS and hasattr(plan, section):
         for path, value in _walk(section, getattr(plan, section)):
             if path == field:
                 return value

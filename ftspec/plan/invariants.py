@@ -1,5 +1,6 @@
 """What holds for every plan, checked after every pass. A violation is our fault, not the user's."""
 
+from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.fields import leaves
 from ftspec.plan.model import Plan
 from ftspec.plan.objectives import compares_rows
@@ -28,7 +29,9 @@ def _effective_batch_is_kept(plan: Plan) -> None:
     assert effective == plan.train.global_batch_size, (
         f"effective batch {effective}, spec asks for {plan.train.global_batch_size}"
     )
-    if compares_rows(plan.train.objective.type, plan.train.objective.loss):
+    if isinstance(plan, EmbeddingPlan) and compares_rows(
+        plan.train.objective.type, plan.train.objective.loss
+    ):
         assert run.gradient_accumulation_steps == 1, "accumulation would lose comparisons within the batch"
 
 

@@ -6,8 +6,9 @@ of an embedding plan: what lies there enters by the digests of `LlmDataFacts.sou
 
 from dataclasses import dataclass
 
-from ftspec.plan.facts import Scalar, SourceFacts, TextLengths
+from ftspec.plan.facts import DataFacts, Scalar, TextLengths
 from ftspec.plan.frozen import FrozenMap
+from ftspec.plan.model import DataPlan
 
 # What a refusing answer says, in training rows and for the metric `refused`.
 REFUSAL = "The documents do not answer this."
@@ -67,17 +68,6 @@ class LlmLimit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LlmSplit:
-    by: str  # auto | group | document | random; resolved in LlmDataFacts.split_by
-    test: float
-    validation: float
-    seed: int
-    leakage: str = (
-        "fail"  # fail | drop_train: training rows that share a prompt or oracle with given evaluation data
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RaftFacts:
     """Of all rows made from RAFT sources, before they are split."""
 
@@ -95,28 +85,18 @@ class RaftFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LlmDataFacts:
+class LlmDataFacts(DataFacts):
     """What ingest, split and tokenize make of the sources. The same sources, settings and base tokenizer
-    give the same facts. Rows are counted after all drops; lengths are taken before any truncation.
+    give the same facts. `split_by`: given | group | document | random. Rows are counted after all drops; lengths are taken before any truncation.
     """
 
-    digest: str  # over all sources' digests
-    sources: tuple[SourceFacts, ...]  # those of training first
     render: tuple[str, ...]  # chat | text, one for each source
     tokenizer_digest: str  # of the files that decide tokens: tokenizer.json, its config, the chat template
-    train_rows: int
     validation_rows: int
     test_rows: int
-    train_rows_available: int  # before `limit.train`
     sequences: int  # lines of tokenize/train.jsonl: packed rows, or train_rows
-    split_by: str  # given | group | document | random
-    train_groups: int
-    test_groups: int
-    duplicates_removed: int
-    overlap_dropped: int  # training rows that shared a prompt or an oracle with a held-out side
     leaked_prompts: int  # distinct prompts of training rows that given evaluation rows hold too
     leaked_documents: int  # the same of oracles
-    leak_examples: tuple[str, ...]
     dropped_too_long: int  # rows of all sides, for `too_long: drop`; those of prompt_too_long apart
     truncated: int  # rows of all sides whose completion was cut, for `too_long: truncate`
     prompt_too_long: int  # rows of all sides dropped because nothing of the completion would be left
@@ -129,16 +109,12 @@ class LlmDataFacts:
     test_tokens: int
     tested_tokens: int  # tokens that test loss is a mean over
     raft: RaftFacts | None
-    slices: tuple[str, ...]  # slice columns that the test rows carry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LlmDataPlan:
-    folder: str  # absolute folder of the spec; cosmetic: it enters no digest
+class LlmDataPlan(DataPlan):
     train: tuple[LlmSource, ...]
     evaluation: tuple[LlmSource, ...]  # empty: held out from train by `split`
     filters: LlmFilters
     limit: LlmLimit
-    split: LlmSplit
-    on_error: str  # fail | skip
     facts: LlmDataFacts

@@ -3,6 +3,9 @@
 Frozen all the way down. `resolve` makes the first plan, in which leaves that only hardware can
 settle are None; passes yield `Rewrite`s; the driver of the passes applies them and records a
 `Decision` for each. Sections named like sections of the spec hold the same fields, resolved.
+
+Here stands what every kind has. `embedding` and `llm` narrow the sections to theirs; code that works for
+every kind is written against these.
 """
 
 from dataclasses import dataclass
@@ -30,67 +33,13 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prompts:
-    query: str = ""
-    document: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Freeze:
-    embeddings: bool = False
-    layers: int = 0  # the first n transformer layers
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lora:
-    r: int
-    alpha: int
-    dropout: float
-    target_modules: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPlan:
     base: str
     revision: str | None
     max_seq_length: int
-    prompts: Prompts
-    pooling: str
-    similarity: str
-    freeze: Freeze
-    lora: Lora | None
     trust_remote_code: bool
     trainable_parameters: int
     facts: ModelFacts
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourcePlan:
-    """One data source; `path` as written, relative to `DataPlan.folder`."""
-
-    type: str  # code | file | beir
-    path: str
-    format: str | None = None  # file: jsonl | json | csv | parquet
-    roles: FrozenMap[Value] = FrozenMap()  # file: role -> column (negatives: a tuple of columns)
-    split: str | None = None  # beir: the qrels file to read
-    include: tuple[str, ...] = ()  # code: glob patterns
-    exclude: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filters:
-    min_query_chars: int
-    max_query_chars: int | None
-    min_document_chars: int
-    max_document_chars: int | None
-    deduplicate: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
-    train: int | None
-    test_queries: int | None
-    test_documents: int | None  # judged documents are always kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,54 +54,22 @@ class Split:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataPlan:
     folder: str  # absolute folder of the spec; cosmetic: it enters no digest
-    train: tuple[SourcePlan, ...]
-    evaluation: tuple[SourcePlan, ...]  # empty: held out from train by `split`
-    filters: Filters
-    limit: Limit
+    train: tuple[object, ...]  # sources, each kind's own
+    evaluation: tuple[object, ...]  # empty: held out from train by `split`
     split: Split
     on_error: str  # fail | skip
     facts: DataFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Objective:
-    """`type` decides which of the other fields are set; those that it does not read are None."""
-
-    type: str  # contrastive | triplet | scored_pairs | binary_pairs | labelled_classes
-    loss: str | None = None
-    temperature: float | None = None
-    symmetric: bool | None = None
-    mask_positives: bool | None = None
-    num_negatives: int | None = None  # explicit negatives per row that reach the loss
-    margin: float | None = None
-    distance: str | None = None  # cosine | euclidean
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Matryoshka:
-    dimensions: tuple[int, ...]
-    weights: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EarlyStopping:
-    metric: str  # loss, or a metric name on the validation split
-    patience: int  # evaluations without an improvement
-    min_delta: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Checks:
-    rising_loss: str  # fail | warn | off
-    collapse: str
-    max_mean_cosine: float  # of random pairs of documents; above it the embeddings collapsed
+    """Judgements about a run while it trains: fail | warn | off."""
+
+    rising_loss: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainPlan:
-    objective: Objective
-    matryoshka: Matryoshka | None
-    roles: tuple[str, ...]  # the columns that reach the loss, in this order
     global_batch_size: int
     num_train_epochs: float | None  # None: max_steps was given
     total_steps: int  # optimizer steps
@@ -164,8 +81,6 @@ class TrainPlan:
     max_grad_norm: float
     optim: str
     seed: int
-    early_stopping: EarlyStopping | None
-    keep_best: bool
     eval_steps: int | None  # None: no validation split
     save_steps: int
     logging_steps: int
@@ -183,14 +98,11 @@ class Bootstrap:
 class EvaluationPlan:
     metrics: tuple[str, ...]
     primary: str
-    top_k: int
     slices: tuple[str, ...]
     baseline: str  # "base": the untuned base model
     baseline_facts: ModelFacts | None  # of another baseline
     bootstrap: Bootstrap
-    latency_queries: int  # 0: not measured
-    detectable_gain: float  # at 80 % power and the gate's confidence, per-query deviation .25
-    dimensions: tuple[int, ...]  # full width first, then Matryoshka prefixes
+    detectable_gain: float  # at 80 % power and the gate's confidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +120,6 @@ class Gate:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportPlan:
     dtype: str  # fp32 | bf16 | fp16
-    merge_lora: bool
     path: str | None  # a folder to copy the model to when all gates pass
 
 
@@ -222,11 +133,8 @@ class ExecutionPlan:
     precision: str | None = None  # fp32 | bf16 | fp16
     per_device_train_batch_size: int | None = None
     gradient_accumulation_steps: int | None = None
-    cached_loss: bool | None = None
-    mini_batch_size: int | None = None  # of the cached loss; equals the batch otherwise
     gradient_checkpointing: bool | None = None
     attn_implementation: str | None = None  # sdpa | eager | flash_attention_2
-    encode_batch_size: int | None = None
     num_threads: int | None = None
     memory_limit_bytes: int | None = None
     environment: FrozenMap[str] | None = None  # variables of the child process

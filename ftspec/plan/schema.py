@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from ftspec.plan.model import Plan
+from ftspec.plan.kinds import PLAN_TYPES
 
 HEAD = {
     "digest": "sha256 over everything in the plan but places, estimates and the state of the store.",
@@ -15,16 +15,23 @@ HEAD = {
 
 
 def plan_schema() -> dict[str, Any]:
-    """Schema of `ftspec plan --format json` and of plan files."""
-    schema = TypeAdapter(Plan).json_schema(mode="serialization")
-    schema["properties"] |= {
-        name: {"type": "string", "description": description} for name, description in HEAD.items()
-    }
-    schema["required"] = sorted({*schema["required"], *HEAD, "format_version"})
+    """Schema of `ftspec plan --format json` and of plan files: one form for each kind."""
+    _, schema = TypeAdapter.json_schemas(
+        [(kind, "serialization", TypeAdapter(plan_type)) for kind, plan_type in PLAN_TYPES.items()]
+    )
+    definitions: dict[str, Any] = schema["$defs"]
+    for kind, plan_type in PLAN_TYPES.items():
+        form = definitions[plan_type.__name__]
+        form["properties"] |= {
+            name: {"type": "string", "description": description} for name, description in HEAD.items()
+        }
+        form["properties"]["kind"] = {"const": kind}
+        form["required"] = sorted({*form["required"], *HEAD, "format_version"})
+        form["additionalProperties"] = False
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:ftspec:schema:plan:1",
-        **schema,
         "title": "ftspec plan",
-        "additionalProperties": False,
+        "oneOf": [{"$ref": f"#/$defs/{plan_type.__name__}"} for plan_type in PLAN_TYPES.values()],
+        "$defs": definitions,
     }

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from ftspec.diagnostics import codes
+from ftspec.plan.embedding import EmbeddingDataPlan, Filters, Limit, SourcePlan
 from ftspec.plan.formats import format_of_name
 from ftspec.plan.frozen import FrozenMap
-from ftspec.plan.model import DataPlan, Filters, Limit, SourcePlan, Split, Value
+from ftspec.plan.model import Split, Value
 from ftspec.plan.reasons import Reason
 from ftspec.resolve.desk import Desk
 from ftspec.resolve.evaluation import detectable_gain
@@ -52,14 +53,14 @@ def split_plan(data: Data) -> Split:
     return Split(**data.split.model_dump())
 
 
-def resolve_data(desk: Desk, folder: Path) -> DataPlan:
+def resolve_data(desk: Desk, folder: Path) -> EmbeddingDataPlan:
     """The data section; `split.by: auto` becomes what the rows allow."""
     data = desk.spec.data
     _check_leakage(desk)
     _check_slices(desk)
     _note_quality(desk)
     _explain_formats(desk)
-    return DataPlan(
+    return EmbeddingDataPlan(
         folder=str(folder),
         train=tuple(source_plan(source) for source in data.train),
         evaluation=tuple(source_plan(source) for source in data.evaluation),

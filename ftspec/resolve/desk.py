@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from ftspec.diagnostics.codes import Code
 from ftspec.diagnostics.model import Diagnostics, Related, Span
-from ftspec.plan.facts import DataFacts, ModelFacts
+from ftspec.plan.facts import EmbeddingDataFacts, ModelFacts
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import Decision, PlanNote, Value
 from ftspec.plan.reasons import Reason
@@ -22,7 +22,7 @@ class Desk:
     spec: EmbeddingSpec
     document: Document
     model: ModelFacts
-    data: DataFacts
+    data: EmbeddingDataFacts
     found: Diagnostics = field(default_factory=Diagnostics)
     decisions: list[Decision] = field(default_factory=list)
     notes: list[PlanNote] = field(default_factory=list)

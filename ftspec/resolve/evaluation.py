@@ -4,10 +4,11 @@ import math
 from statistics import NormalDist
 
 from ftspec.diagnostics import codes
+from ftspec.plan.embedding import EmbeddingEvaluationPlan, Matryoshka
 from ftspec.plan.facts import ModelFacts
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.metrics import DEFAULT_CONFIDENCE
-from ftspec.plan.model import Bootstrap, EvaluationPlan, Gate, Matryoshka
+from ftspec.plan.model import Bootstrap, Gate
 from ftspec.plan.reasons import Reason
 from ftspec.resolve.desk import Desk
 from ftspec.spec.gates import effective_gates
@@ -29,7 +30,7 @@ def detectable_gain(num_queries: int, confidence: float = DEFAULT_CONFIDENCE) ->
 
 def resolve_evaluation(
     desk: Desk, matryoshka: Matryoshka | None, baseline_facts: ModelFacts | None
-) -> EvaluationPlan:
+) -> EmbeddingEvaluationPlan:
     """`baseline_facts` are those of another baseline than the untuned base model."""
     wish = desk.spec.evaluation
     assert (wish.baseline == "base") == (baseline_facts is None), "the baseline's facts are missing"
@@ -78,7 +79,7 @@ def resolve_evaluation(
         facts={"embedding_dimension": width},
         at=("train", "matryoshka"),
     )
-    return EvaluationPlan(
+    return EmbeddingEvaluationPlan(
         metrics=tuple(wish.metrics),
         primary=primary,
         top_k=wish.top_k,

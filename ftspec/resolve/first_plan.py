@@ -6,9 +6,10 @@ from pathlib import Path
 
 from ftspec.diagnostics.model import Diagnostics
 from ftspec.hardware.model import Hardware
-from ftspec.plan.facts import DataFacts, Machine, ModelFacts
+from ftspec.plan.embedding import EmbeddingExecutionPlan, EmbeddingExportPlan, EmbeddingPlan
+from ftspec.plan.facts import EmbeddingDataFacts, Machine, ModelFacts
 from ftspec.plan.frozen import FrozenMap
-from ftspec.plan.model import ExecutionPlan, ExportPlan, Origin, Plan
+from ftspec.plan.model import Origin
 from ftspec.resolve.data import resolve_data
 from ftspec.resolve.desk import Desk
 from ftspec.resolve.evaluation import resolve_evaluation, resolve_gates
@@ -28,13 +29,13 @@ def first_plan(
     spec: EmbeddingSpec,
     document: Document,
     model_facts: ModelFacts,
-    data_facts: DataFacts,
+    data_facts: EmbeddingDataFacts,
     hardware: Hardware,
     *,
     spec_path: str,
     overrides: Sequence[str] = (),
     baseline_facts: ModelFacts | None = None,
-) -> tuple[Plan | None, Diagnostics]:
+) -> tuple[EmbeddingPlan | None, Diagnostics]:
     """The plan before the passes, or None with all faults at once.
 
     `spec_path` is the path as the user wrote it, `overrides` are those of `--set`. `baseline_facts` are those of the model named by
@@ -44,7 +45,7 @@ def first_plan(
     model = resolve_model(desk)
     train = resolve_train(desk)
     evaluation = resolve_evaluation(desk, train.matryoshka, baseline_facts)
-    plan = Plan(
+    plan = EmbeddingPlan(
         kind=spec.kind,
         name=spec.metadata.name,
         description=spec.metadata.description,
@@ -58,7 +59,7 @@ def first_plan(
         train=train,
         evaluation=evaluation,
         gates=resolve_gates(desk),
-        export=ExportPlan(**spec.export.model_dump()),
+        export=EmbeddingExportPlan(**spec.export.model_dump()),
         execution=_wishes(spec.resources),
         origins=_NO_ORIGINS,
         decisions=(),
@@ -68,7 +69,7 @@ def first_plan(
     return _with_story(plan, desk), desk.found
 
 
-def _with_story(plan: Plan, desk: Desk) -> Plan:
+def _with_story(plan: EmbeddingPlan, desk: Desk) -> EmbeddingPlan:
     """The plan with its origins, decisions and notes, which are complete only at the end."""
     return replace(
         plan,
@@ -84,14 +85,14 @@ def parse_bytes(text: str) -> int:
     return int(float(number) * _UNITS[text[len(number) :].strip()])
 
 
-def _wishes(resources: Resources) -> ExecutionPlan:
+def _wishes(resources: Resources) -> EmbeddingExecutionPlan:
     """What the user settled about the machine; all else stays None for the passes."""
 
     def settled(wish: str) -> str | None:
         return None if wish == "auto" else wish
 
     limits = resources.limits
-    return ExecutionPlan(
+    return EmbeddingExecutionPlan(
         backend=settled(resources.backend),
         device=settled(resources.device),
         num_processes=resources.num_processes,

@@ -1,14 +1,14 @@
 """The model section of a plan: the spec's wishes against what the base model really is."""
 
 from ftspec.diagnostics import codes
-from ftspec.plan.model import Freeze, Lora, ModelPlan, Prompts
+from ftspec.plan.embedding import EmbeddingModelPlan, Freeze, Lora, Prompts
 from ftspec.plan.reasons import Reason
 from ftspec.resolve.desk import Desk
 
 ALL_LINEAR = "all-linear"
 
 
-def resolve_model(desk: Desk) -> ModelPlan:
+def resolve_model(desk: Desk) -> EmbeddingModelPlan:
     """The model section. Faults go to the desk; the values stay usable so that all can be found."""
     wish, facts = desk.spec.model, desk.model
     if facts.needs_remote_code and not wish.trust_remote_code:
@@ -21,7 +21,7 @@ def resolve_model(desk: Desk) -> ModelPlan:
         )
     freeze = _resolve_freeze(desk)
     lora = _resolve_lora(desk)
-    return ModelPlan(
+    return EmbeddingModelPlan(
         base=wish.base,
         revision=wish.revision,
         max_seq_length=_resolve_length(desk),

@@ -4,7 +4,7 @@ import math
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Related
-from ftspec.plan.model import Checks, EarlyStopping, Matryoshka, Objective, TrainPlan
+from ftspec.plan.embedding import EarlyStopping, EmbeddingChecks, EmbeddingTrainPlan, Matryoshka, Objective
 from ftspec.plan.objectives import TRAINING_ROLES, steps_per_epoch, traits_of
 from ftspec.plan.reasons import Reason
 from ftspec.resolve.desk import Desk
@@ -18,7 +18,7 @@ _SMALLEST_CLASS_BATCH = 4
 _FEWEST_CLASSES = 2
 
 
-def resolve_train(desk: Desk) -> TrainPlan:
+def resolve_train(desk: Desk) -> EmbeddingTrainPlan:
     """The train section. Faults go to the desk; the values stay usable so that all can be found."""
     wish = desk.spec.train
     roles = _resolve_roles(desk)
@@ -26,7 +26,7 @@ def resolve_train(desk: Desk) -> TrainPlan:
     total_steps = _resolve_steps(desk)
     eval_steps = _resolve_eval_steps(desk, total_steps)
     early = wish.early_stopping
-    return TrainPlan(
+    return EmbeddingTrainPlan(
         objective=_resolve_objective(desk, roles),
         matryoshka=_resolve_matryoshka(desk),
         roles=roles,
@@ -46,7 +46,7 @@ def resolve_train(desk: Desk) -> TrainPlan:
         eval_steps=eval_steps,
         save_steps=_resolve_save_steps(desk, total_steps, eval_steps),
         logging_steps=_resolve_logging_steps(desk, total_steps),
-        checks=Checks(**wish.checks.model_dump()),
+        checks=EmbeddingChecks(**wish.checks.model_dump()),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftspec.evaluate.evaluate import read_lines
+from ftspec.evaluate.lines import read_lines
 from ftspec.plan.codec import canonical_json
 from ftspec.serve.encoder import Encoder
 from ftspec.serve.served import Served

@@ -9,8 +9,8 @@ from typing import Any
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, FtspecError
 from ftspec.evaluate.card import PASSPORT
-from ftspec.plan.codec import plan_from_json
-from ftspec.plan.model import Plan, Prompts
+from ftspec.plan.embedding import EmbeddingPlan, Prompts
+from ftspec.plan.text import plan_from_json
 from ftspec.store.artifacts import Artifacts
 from ftspec.store.project import Project
 from ftspec.store.registry import RegisteredModel, find_model_version, list_models
@@ -153,7 +153,7 @@ def _record(project: Project, name: str, model: RegisteredModel | None) -> RunRe
     return records[-1]
 
 
-def _plan(project: Project, record: RunRecord) -> Plan:
+def _plan(project: Project, record: RunRecord) -> EmbeddingPlan:
     path = project.root / record.plan_path
     try:
         text = path.read_text(encoding="utf-8")
@@ -162,6 +162,14 @@ def _plan(project: Project, record: RunRecord) -> Plan:
     plan, found = plan_from_json(text, name=record.plan_path)
     if plan is None:
         raise FtspecError(*found)
+    if not isinstance(plan, EmbeddingPlan):
+        raise FtspecError(
+            Diagnostic(
+                code=codes.NOT_SEARCHABLE,
+                detail=f"`{plan.name}` is of kind {plan.kind}",
+                help="`ftspec models show` tells how to load it",
+            )
+        )
     return plan
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ftspec.diagnostics.codes import find_code
 from ftspec.hardware.model import format_bytes
+from ftspec.plan.embedding import EmbeddingExecutionPlan
 from ftspec.plan.model import Action, Plan, Value
 from ftspec.plan.reasons import Reason
 from ftspec.plan.stages import predicted_seconds
@@ -120,7 +121,7 @@ def _leaves_devices_idle(plan: Plan) -> bool:
 def _batch(plan: Plan) -> str:
     run = plan.execution
     batch = plan.train.global_batch_size
-    if run.cached_loss:
+    if isinstance(run, EmbeddingExecutionPlan) and run.cached_loss:
         return f"{batch}, cached by {run.mini_batch_size}"
     if run.gradient_accumulation_steps and run.gradient_accumulation_steps > 1:
         return f"{batch} = {run.per_device_train_batch_size} × {run.gradient_accumulation_steps}"

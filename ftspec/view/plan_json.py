@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from ftspec.plan.codec import plan_document, summary_head
+from ftspec.plan.codec import plan_document
 from ftspec.plan.model import Plan
+from ftspec.plan.text import summary_head
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from ftspec.data.request import DataRequest
+from ftspec.plan.embedding import Filters, Limit, SourcePlan
 from ftspec.plan.frozen import FrozenMap
-from ftspec.plan.model import Filters, Limit, SourcePlan, Split
+from ftspec.plan.model import Split
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 

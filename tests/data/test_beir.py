@@ -6,7 +6,7 @@ import pytest
 from ftspec.data.beir import open_beir
 from ftspec.data.rows import Row, RowFault
 from ftspec.diagnostics.model import FtspecError
-from ftspec.plan.model import SourcePlan
+from ftspec.plan.embedding import SourcePlan
 from tests.data.helpers import SHARED, write_beir
 
 

@@ -5,7 +5,7 @@ import pytest
 from ftspec.data.code import first_sentence, open_code
 from ftspec.data.globs import Globs
 from ftspec.data.rows import Row, RowFault
-from ftspec.plan.model import SourcePlan
+from ftspec.plan.embedding import SourcePlan
 
 SOURCE = '''
 import os

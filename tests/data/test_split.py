@@ -11,7 +11,8 @@ from ftspec.data.parts import Parts, divide
 from ftspec.data.relevance import ranking_task
 from ftspec.data.rows import EvalQuery, Evaluation, Row, normalise, text_id
 from ftspec.diagnostics.codes import SPLIT_EMPTY
-from ftspec.plan.model import Limit, Split
+from ftspec.plan.embedding import Limit
+from ftspec.plan.model import Split
 
 NO_LIMIT = Limit(train=None, test_queries=None, test_documents=None)
 WORDS = st.sampled_from(["a", "A ", " b", "b", "ß", "SS", "c  d", "C d", "e", "f", "g", "h", "i"])

@@ -12,7 +12,7 @@ from ftspec.data.stages import ingest, split
 from ftspec.data.survey import survey
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Severity
-from ftspec.plan.model import SourcePlan
+from ftspec.plan.embedding import SourcePlan
 from tests.data.helpers import (
     SHARED,
     classes,

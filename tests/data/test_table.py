@@ -9,7 +9,7 @@ from ftspec.data.rows import Row, RowFault
 from ftspec.data.table import open_table
 from ftspec.diagnostics.codes import MISSING_COLUMN, SOURCE_NOT_FOUND
 from ftspec.diagnostics.model import FtspecError
-from ftspec.plan.model import SourcePlan
+from ftspec.plan.embedding import SourcePlan
 from tests.data.helpers import classes, table, write_lines
 
 

@@ -7,11 +7,11 @@ import pytest
 
 from ftspec.diagnostics.model import FtspecError
 from ftspec.driver.register import _export, export_target
-from ftspec.plan.model import Plan
+from ftspec.plan.embedding import EmbeddingPlan
 from tests.example_evidence import example_plan
 
 
-def plan_for(folder: Path, path: str | None) -> Plan:
+def plan_for(folder: Path, path: str | None) -> EmbeddingPlan:
     plan = example_plan()
     return replace(plan, data=replace(plan.data, folder=str(folder)), export=replace(plan.export, path=path))
 

@@ -13,9 +13,9 @@ from ftspec.estimate.time import (
     training_passes,
 )
 from ftspec.hardware.model import GIB, Accelerator, Cpu, Hardware
+from ftspec.plan.embedding import EmbeddingPlan, Freeze, Lora
 from ftspec.plan.facts import TextLengths
 from ftspec.plan.frozen import FrozenMap
-from ftspec.plan.model import Freeze, Lora, Plan
 from tests.estimate.models import MINILM
 from tests.example_evidence import example_plan
 
@@ -48,7 +48,7 @@ def lengths(mean: float, padded: float) -> TextLengths:
     )
 
 
-def plan(**execution: Any) -> Plan:
+def plan(**execution: Any) -> EmbeddingPlan:
     """1,024 pairs in batches of 32, 500 test queries and documents, MiniLM at 128 tokens."""
     start = example_plan()
     data = replace(
@@ -86,7 +86,7 @@ def test_passes_of_a_step() -> None:
     assert training_passes(plan(cached_loss=True)) == 4
     assert training_passes(plan(gradient_checkpointing=True)) == 4
 
-    def with_model(**changes: Any) -> Plan:
+    def with_model(**changes: Any) -> EmbeddingPlan:
         return replace(start, model=replace(start.model, **changes))
 
     assert training_passes(with_model(freeze=Freeze(embeddings=True, layers=3))) == 2

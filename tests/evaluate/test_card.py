@@ -11,13 +11,15 @@ from ftspec.evaluate.card import write_card
 from ftspec.evaluate.evaluate import evaluate
 from ftspec.evaluate.gates import judge
 from ftspec.evaluate.words import markdown_text
-from ftspec.plan.model import Plan
+from ftspec.plan.embedding import EmbeddingPlan
 from tests.example_evidence import WIDTH, example_plan, write_encoding, write_split
 
 ENVIRONMENT = {"torch": "2.13.0", "python": "3.11.9"}
 
 
-def card(folder: Path, plan: Plan, *, base: float = 2.5, tuned: float = 1.0) -> tuple[str, dict[str, object]]:
+def card(
+    folder: Path, plan: EmbeddingPlan, *, base: float = 2.5, tuned: float = 1.0
+) -> tuple[str, dict[str, object]]:
     folder.mkdir(exist_ok=True)
     (folder / "README.md").write_text("made by another library")
     evidence = evaluate(

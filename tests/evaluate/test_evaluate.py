@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from ftspec.diagnostics.model import FtspecError
-from ftspec.evaluate.evaluate import evaluate, read_test_set
+from ftspec.evaluate.evaluate import evaluate
 from ftspec.evaluate.evidence import Evidence, read_evidence, read_summary
-from ftspec.plan.model import Plan
+from ftspec.evaluate.retrieval import read_test_set
+from ftspec.plan.embedding import EmbeddingPlan
 from tests.example_evidence import (
     WIDTH,
     example_plan,
@@ -20,7 +21,7 @@ from tests.example_evidence import (
 )
 
 
-def run(folder: Path, plan: Plan, *, base: float = 2.5, tuned: float = 1.0) -> Evidence:
+def run(folder: Path, plan: EmbeddingPlan, *, base: float = 2.5, tuned: float = 1.0) -> Evidence:
     split = write_split(folder / "split")
     out = folder / "out"
     out.mkdir(parents=True, exist_ok=True)

@@ -17,23 +17,19 @@ from ftspec.lower.links import is_model_file, link_tree
 from ftspec.lower.lower import LowerInputs, lower, render_files
 from ftspec.lower.templates import inline_code, one_line, render, variable_name
 from ftspec.paths import shared_folder
-from ftspec.plan.fields import leaves
-from ftspec.plan.frozen import FrozenMap
-from ftspec.plan.model import (
-    Action,
+from ftspec.plan.embedding import (
     EarlyStopping,
-    Estimates,
-    ExecutionPlan,
+    EmbeddingExecutionPlan,
+    EmbeddingPlan,
     Freeze,
     Lora,
     Matryoshka,
-    MemoryEstimate,
     Objective,
-    Origin,
-    OriginKind,
-    Plan,
     Prompts,
 )
+from ftspec.plan.fields import leaves
+from ftspec.plan.frozen import FrozenMap
+from ftspec.plan.model import Action, Estimates, MemoryEstimate, Origin, OriginKind
 from ftspec.plan.stages import nothing_stored, with_stages
 from ftspec.target.load import load_targets
 from ftspec.target.model import Target, dangling_fields, unlowered_fields
@@ -49,7 +45,7 @@ def target() -> Target:
     return next(item for item in targets if item.name == "accelerate")
 
 
-def complete_plan(**changes: Any) -> Plan:
+def complete_plan(**changes: Any) -> EmbeddingPlan:
     """A plan as the last pass leaves it."""
     plan = example_plan()
     train = plan.train
@@ -62,7 +58,7 @@ def complete_plan(**changes: Any) -> Plan:
                 type="contrastive", temperature=0.05, symmetric=False, mask_positives=True, num_negatives=0
             ),
         ),
-        execution=ExecutionPlan(
+        execution=EmbeddingExecutionPlan(
             backend="accelerate",
             device="cpu",
             num_processes=1,
@@ -92,7 +88,7 @@ def complete_plan(**changes: Any) -> Plan:
     return with_stages(replace(plan, origins=origins), nothing_stored)
 
 
-def rich_plan() -> Plan:
+def rich_plan() -> EmbeddingPlan:
     """Everything that may be null is set."""
     plan = complete_plan()
     return complete_plan(
@@ -129,7 +125,7 @@ def inputs(tmp_path: Path) -> LowerInputs:
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return LowerInputs(base_model=base, split=split, baseline_model=base)
+    return LowerInputs(base_model=base, data=split, baseline_model=base)
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -142,11 +138,12 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def programs_on_path() -> Iterator[None]:
-    folder = str(shared_folder("backends") / "accelerate" / "programs")
+    folders = [str(shared_folder("backends") / place) for place in ("accelerate/programs", "common")]
     hidden = sys.modules.pop("settings", None)
-    sys.path.insert(0, folder)
+    sys.path[:0] = folders
     yield
-    sys.path.remove(folder)
+    for folder in folders:
+        sys.path.remove(folder)
     sys.modules.pop("settings", None)
     if hidden is not None:
         sys.modules["settings"] = hidden

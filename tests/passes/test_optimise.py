@@ -13,11 +13,12 @@ from ftspec.passes.driver import apply_rewrite, optimise
 from ftspec.passes.fit_memory import candidates, divisors_below, powers_of_two_below
 from ftspec.passes.order import PASSES
 from ftspec.passes.predict import predict_memory
-from ftspec.plan.codec import plan_from_json, plan_to_json
+from ftspec.plan.embedding import EmbeddingExecutionPlan, EmbeddingPlan
 from ftspec.plan.fields import leaves
 from ftspec.plan.frozen import FrozenMap
-from ftspec.plan.model import Decision, OriginKind, Plan, Rewrite
+from ftspec.plan.model import Decision, OriginKind, Rewrite
 from ftspec.plan.reasons import Reason
+from ftspec.plan.text import plan_from_json, plan_to_json
 from ftspec.resolve.origins import given_spans
 from ftspec.target.model import Feature, Support, Target
 from tests.resolve.make import (
@@ -40,14 +41,14 @@ def compiled(
     *targets: Target,
     tree: dict[str, Any] | None = None,
     **facts: Any,
-) -> tuple[Plan | None, Diagnostics]:
+) -> tuple[EmbeddingPlan | None, Diagnostics]:
     first = resolved(folder, tree or spec_tree(), machine=machine, **facts)
     _, document = read_spec(folder, tree or spec_tree())
     spans = given_spans(first, document)
     return optimise(first, Context(hardware=machine, targets=targets or (target(),), spans=spans))
 
 
-def plan_of(folder: Path, machine: Hardware, *targets: Target, **more: Any) -> Plan:
+def plan_of(folder: Path, machine: Hardware, *targets: Target, **more: Any) -> EmbeddingPlan:
     plan, found = compiled(folder, machine, *targets, **more)
     assert plan is not None, [(item.code.id, item.detail) for item in found]
     return plan
@@ -59,11 +60,11 @@ def refused(folder: Path, machine: Hardware, *targets: Target, **more: Any) -> d
     return {item.code.id: item for item in found}
 
 
-def decisions(plan: Plan, field: str) -> list[Decision]:
+def decisions(plan: EmbeddingPlan, field: str) -> list[Decision]:
     return [item for item in plan.decisions if item.field == field]
 
 
-def chosen(plan: Plan, field: str) -> Decision:
+def chosen(plan: EmbeddingPlan, field: str) -> Decision:
     return [item for item in decisions(plan, field) if "rejected" not in item.facts][-1]
 
 
@@ -80,7 +81,7 @@ def test_a_cpu_plan_is_complete_and_explained(tmp_path: Path) -> None:
     for field, _ in leaves(plan):
         if field.startswith("execution."):
             assert plan.origins[field].kind is OriginKind.DECIDED
-            assert chosen(plan, field).by in {step.name for step in PASSES}
+            assert chosen(plan, field).by in {step.name for step in PASSES["Embedding"]}
     assert plan.estimates is not None
     assert plan.estimates.peak_memory_bytes <= (run.memory_limit_bytes or 0)
 
@@ -93,10 +94,10 @@ def test_a_plan_survives_its_json(tmp_path: Path) -> None:
 
 def test_passes_come_after_what_they_need() -> None:
     settled: set[str] = set()
-    for step in PASSES:
+    for step in PASSES["Embedding"]:
         assert set(step.needs) <= settled, step.name
         settled |= set(step.settles)
-    assert settled == set(Plan.__dataclass_fields__["execution"].type.__dataclass_fields__)
+    assert settled == set(EmbeddingExecutionPlan.__dataclass_fields__)
 
 
 def test_rewriting_what_was_given_is_our_fault(tmp_path: Path) -> None:
@@ -331,7 +332,7 @@ OBJECTIVES = (
 
 
 @pytest.fixture(scope="module")
-def firsts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Plan]:
+def firsts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, EmbeddingPlan]:
     plans = {}
     for objective, roles in OBJECTIVES:
         folder = tmp_path_factory.mktemp(objective)
@@ -352,7 +353,7 @@ def firsts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Plan]:
     on_gpu=st.booleans(),
 )
 def test_no_memory_size_changes_the_effective_batch(
-    firsts: dict[str, Plan], objective: str, batch: int, memory_gib: float, on_gpu: bool
+    firsts: dict[str, EmbeddingPlan], objective: str, batch: int, memory_gib: float, on_gpu: bool
 ) -> None:
     first = firsts[objective]
     first = replace(first, train=replace(first.train, global_batch_size=batch))
@@ -370,7 +371,7 @@ def test_no_memory_size_changes_the_effective_batch(
         assert run.per_device_train_batch_size == batch
 
 
-def test_candidates_need_less_and_less(firsts: dict[str, Plan], tmp_path: Path) -> None:
+def test_candidates_need_less_and_less(firsts: dict[str, EmbeddingPlan], tmp_path: Path) -> None:
     plan = plan_of(tmp_path, hardware())
     context = Context(hardware=hardware(), targets=(target(),))
     sizes = [predict_memory(plan, item).peak_bytes for item in candidates(plan, context) if item.cached_loss]

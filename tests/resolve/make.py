@@ -8,9 +8,9 @@ from ruamel.yaml import YAML
 
 from ftspec.diagnostics.model import Diagnostics
 from ftspec.hardware.model import Accelerator, Cpu, Hardware
-from ftspec.plan.facts import DataFacts, ModelFacts, SourceFacts, TextLengths
+from ftspec.plan.embedding import EmbeddingPlan
+from ftspec.plan.facts import EmbeddingDataFacts, ModelFacts, SourceFacts, TextLengths
 from ftspec.plan.frozen import FrozenMap
-from ftspec.plan.model import Plan
 from ftspec.resolve.first_plan import first_plan
 from ftspec.source.document import Document
 from ftspec.source.load import load_document
@@ -81,8 +81,8 @@ def lengths(**changes: Any) -> TextLengths:
     return replace(made, **changes)
 
 
-def data_facts(**changes: Any) -> DataFacts:
-    facts = DataFacts(
+def data_facts(**changes: Any) -> EmbeddingDataFacts:
+    facts = EmbeddingDataFacts(
         digest="sha256:" + "2" * 64,
         sources=(
             SourceFacts(
@@ -190,10 +190,10 @@ def resolve(
     tree: dict[str, Any],
     *,
     model: ModelFacts | None = None,
-    data: DataFacts | None = None,
+    data: EmbeddingDataFacts | None = None,
     machine: Hardware | None = None,
     baseline: ModelFacts | None = None,
-) -> tuple[Plan | None, Diagnostics]:
+) -> tuple[EmbeddingPlan | None, Diagnostics]:
     spec, document = read_spec(folder, tree)
     return first_plan(
         spec,
@@ -206,7 +206,7 @@ def resolve(
     )
 
 
-def resolved(folder: Path, tree: dict[str, Any], **facts: Any) -> Plan:
+def resolved(folder: Path, tree: dict[str, Any], **facts: Any) -> EmbeddingPlan:
     plan, found = resolve(folder, tree, **facts)
     assert plan is not None, [(item.code.id, item.detail) for item in found]
     return plan

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ftspec.plan.model import Prompts
+from ftspec.plan.embedding import Prompts
 from ftspec.serve.encoder import Encoder
 from ftspec.serve.served import Reading
 

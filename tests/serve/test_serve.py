@@ -17,9 +17,9 @@ from ftspec.diagnostics.model import FtspecError
 from ftspec.evaluate.card import write_card
 from ftspec.evaluate.evaluate import evaluate
 from ftspec.evaluate.gates import judge, write_verdict
-from ftspec.plan.codec import plan_to_json
-from ftspec.plan.model import Plan
+from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.stages import nothing_stored, with_stages
+from ftspec.plan.text import plan_to_json
 from ftspec.serve import encoder
 from ftspec.serve.encoder import Encoder
 from ftspec.serve.export import export_model
@@ -49,7 +49,7 @@ class FakeModel:
         return self.corpus[[number % len(self.corpus) for number in numbers]]
 
 
-def make_project(root: Path, *, registered: bool = True) -> tuple[Project, Plan]:
+def make_project(root: Path, *, registered: bool = True) -> tuple[Project, EmbeddingPlan]:
     """A finished run of `example`, and its model when it was promoted."""
     project = Project(root)
     project.create()

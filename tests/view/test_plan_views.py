@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.fields import leaves
-from ftspec.plan.model import Action, Plan
+from ftspec.plan.model import Action
 from ftspec.plan.reasons import Reason
 from ftspec.plan.stages import nothing_stored, with_stages
 from ftspec.view.amounts import count_text, seconds_text
@@ -23,7 +24,7 @@ NASTY = 'a "quote" [bold]no[/bold] {{x}} $(rm) <script>\x1b[31m\nnew line | æ¤œç
 
 
 @pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+def plan(tmp_path_factory: pytest.TempPathFactory) -> EmbeddingPlan:
     tree = spec_tree(
         metadata={"name": "support-search", "description": NASTY},
         train={"matryoshka": {"dimensions": [128, 64]}, "global_batch_size": 512},
@@ -42,7 +43,7 @@ def test_every_reason_has_prose() -> None:
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
-def test_plan_keeps_to_its_width(plan: Plan, width: int) -> None:
+def test_plan_keeps_to_its_width(plan: EmbeddingPlan, width: int) -> None:
     text = render_plan(plan, width=width)
     assert max(cell_width(line) for line in text.splitlines()) <= width
     assert "\x1b" not in text
@@ -50,7 +51,7 @@ def test_plan_keeps_to_its_width(plan: Plan, width: int) -> None:
     assert not any(line != line.rstrip() for line in text.splitlines())
 
 
-def test_plan_says_what_matters(plan: Plan) -> None:
+def test_plan_says_what_matters(plan: EmbeddingPlan) -> None:
     text = render_plan(plan, width=120)
     for part in (
         "support-search",
@@ -68,7 +69,7 @@ def test_plan_says_what_matters(plan: Plan) -> None:
         assert part in text, part
 
 
-def test_text_of_a_user_is_never_markup(plan: Plan) -> None:
+def test_text_of_a_user_is_never_markup(plan: EmbeddingPlan) -> None:
     for color in (False, True):
         text = render_plan(plan, width=120, color=color)
         assert "[bold]no[/bold]" in text
@@ -76,14 +77,14 @@ def test_text_of_a_user_is_never_markup(plan: Plan) -> None:
         assert "\\x1b[31m\\x0anew" in text or "\\x1b[31m\\nnew" in text
 
 
-def test_colour_only_when_asked(plan: Plan) -> None:
+def test_colour_only_when_asked(plan: EmbeddingPlan) -> None:
     plain = render_plan(plan, width=80)
     painted = render_plan(plan, width=80, color=True)
     assert re.sub(r"\x1b\[[0-9;]*m", "", painted) == plain
     assert painted != plain
 
 
-def test_reused_stages_cost_nothing(plan: Plan) -> None:
+def test_reused_stages_cost_nothing(plan: EmbeddingPlan) -> None:
     stages = tuple(
         replace(stage, action=Action.REUSE, reason=Reason.ARTIFACT_MATCHES) for stage in plan.stages
     )
@@ -93,7 +94,7 @@ def test_reused_stages_cost_nothing(plan: Plan) -> None:
     assert "Nothing to do" in plan_markdown(replace(plan, stages=stages))
 
 
-def test_json_is_the_contract(plan: Plan) -> None:
+def test_json_is_the_contract(plan: EmbeddingPlan) -> None:
     document = json.loads(json.dumps(plan_json(plan)))
     assert list(document)[:6] == [
         "format_version",
@@ -110,7 +111,7 @@ def test_json_is_the_contract(plan: Plan) -> None:
     assert document["execution"]["device"] == "cpu"
 
 
-def test_explanation_of_one_field(plan: Plan) -> None:
+def test_explanation_of_one_field(plan: EmbeddingPlan) -> None:
     text = render_explanation(plan, "execution.precision")
     assert "value     fp32" in text
     assert "bf16: Test CPU has neither avx512_bf16 nor amx_bf16" in " ".join(text.split())
@@ -120,7 +121,7 @@ def test_explanation_of_one_field(plan: Plan) -> None:
     assert "default of the spec language" in render_explanation(plan, "train.learning_rate")
 
 
-def test_explanation_of_all_and_of_a_section(plan: Plan) -> None:
+def test_explanation_of_all_and_of_a_section(plan: EmbeddingPlan) -> None:
     text = render_explanation(plan)
     for field, _ in leaves(plan):
         assert f"\n{field}\n" in f"\n{text}"
@@ -139,14 +140,14 @@ def test_explanation_of_all_and_of_a_section(plan: Plan) -> None:
         ("[red]\x1b", "no field"),
     ],
 )
-def test_unknown_fields_get_suggestions(plan: Plan, asked: str, offered: str) -> None:
+def test_unknown_fields_get_suggestions(plan: EmbeddingPlan, asked: str, offered: str) -> None:
     with pytest.raises(UnknownField) as caught:
         render_explanation(plan, asked)
     assert offered in str(caught.value)
     assert "\x1b" not in str(caught.value)
 
 
-def test_markdown_escapes(plan: Plan, tmp_path: Path) -> None:
+def test_markdown_escapes(plan: EmbeddingPlan, tmp_path: Path) -> None:
     text = plan_markdown(plan_of(tmp_path, hardware(gpu())))
     assert "| model | all-MiniLM-L6-v2" in text
     assert escape("<b>|`x`|</b>") == "&#60;b&#62;&#124;&#96;x&#96;&#124;&#60;/b&#62;"
