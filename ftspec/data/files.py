@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 
-def write_lines(file: Path, items: Iterable[dict[str, Any]]) -> None:
+def write_lines(file: Path, items: Iterable[dict[str, Any]], *, sort_keys: bool = True) -> None:
+    """One object a line. Without `sort_keys` keys keep their order, which chat templates show to the model."""
     with file.open("w", encoding="utf-8", newline="\n") as out:
         for item in items:
-            out.write(json.dumps(item, ensure_ascii=False, sort_keys=True) + "\n")
+            out.write(json.dumps(item, ensure_ascii=False, sort_keys=sort_keys) + "\n")
 
 
 def write_document(file: Path, document: dict[str, Any]) -> None:
