@@ -45,13 +45,19 @@ def finite(value: Any) -> Any:
 
 
 class StageEvents:
-    """The stream with the stage's name filled in."""
+    """The stream with the stage's name filled in. `silent`, for processes beside the first one of a stage:
+    nothing is said but what `insist` says."""
 
-    def __init__(self, events: Events, stage: str) -> None:
+    def __init__(self, events: Events, stage: str, *, silent: bool = False) -> None:
         self._events = events
+        self._silent = silent
         self.stage = stage
 
     def emit(self, event: str, **values: Any) -> None:
+        if not self._silent:
+            self._events.emit(self.stage, event, **values)
+
+    def insist(self, event: str, **values: Any) -> None:
         self._events.emit(self.stage, event, **values)
 
     def progress(self, done: int, total: int, unit: str) -> None:

@@ -4,8 +4,6 @@ import resource
 import sys
 from pathlib import Path
 
-import torch
-
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 
@@ -13,6 +11,8 @@ _CLEAR = Path("/proc/self/clear_refs")
 def start_peak(device: str) -> None:
     """Forget the peak of earlier stages of this process, where the system can."""
     if device == "cuda":
+        import torch
+
         torch.cuda.reset_peak_memory_stats()
     try:
         _CLEAR.write_text("5")  # resets VmHWM; Linux only
@@ -23,6 +23,8 @@ def start_peak(device: str) -> None:
 def peak_bytes(device: str) -> int:
     """On CUDA what the allocator reserved at most, else the resident set's high-water mark."""
     if device == "cuda":
+        import torch
+
         return int(torch.cuda.max_memory_reserved())
     try:
         for line in _STATUS.read_text().splitlines():

@@ -251,18 +251,18 @@ def test_a_loss_that_is_no_number_stops_at_once(load: Load, new_run: NewRun, tra
 
 
 def test_rising_loss_and_collapse_are_judged(load: Load, tmp_path: Path) -> None:
-    checks, events = load("checks"), load("events")
+    checks, losses, events = load("checks"), load("loss_checks"), load("events")
     with events.Events(tmp_path / "events.jsonl") as stream:
         said = events.StageEvents(stream, "train")
         rising = [1.0] * 8 + [1.2] * 8
-        assert checks.judge_losses(rising[::-1], "fail", said) == "passed"
-        assert checks.judge_losses([1.0] * 7, "fail", said) == "too few steps"
+        assert losses.judge_losses(rising[::-1], "fail", said) == "passed"
+        assert losses.judge_losses([1.0] * 7, "fail", said) == "too few steps"
         scatter = [0.2, 0.5, 0.3, 0.4]  # the mean of the last quarter is higher, by chance
-        assert checks.judge_losses([*scatter, *[0.3] * 8, 0.3, 0.5, 0.25, 0.45], "fail", said) == "passed"
-        assert checks.judge_losses(rising, "off", said) == "off"
-        assert checks.judge_losses(rising, "warn", said) == "warned"
+        assert losses.judge_losses([*scatter, *[0.3] * 8, 0.3, 0.5, 0.25, 0.45], "fail", said) == "passed"
+        assert losses.judge_losses(rising, "off", said) == "off"
+        assert losses.judge_losses(rising, "warn", said) == "warned"
         with pytest.raises(events.CheckFailedError, match="FTS608"):
-            checks.judge_losses(rising, "fail", said)
+            losses.judge_losses(rising, "fail", said)
         assert checks.judge_spread(0.5, 0.95, "fail", said) == "passed"
         with pytest.raises(events.CheckFailedError, match="FTS609"):
             checks.judge_spread(0.99, 0.95, "fail", said)

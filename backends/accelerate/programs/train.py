@@ -9,6 +9,7 @@ from typing import Any
 
 import checkpoints
 import checks
+import loss_checks
 import torch
 from checkpoints import RunState
 from data import SeededBatchSampler, Training, column_prompts, read_rows, training_data
@@ -45,7 +46,7 @@ class Trainer(SentenceTransformerTrainer):
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         loss: torch.Tensor = super().training_step(*args, **kwargs)
         value = float(loss)
-        checks.check_number(value, self.state.global_step + 1)
+        loss_checks.check_number(value, self.state.global_step + 1)
         self.step_loss += value  # already divided by the micro-batches of the step
         return loss
 
@@ -194,7 +195,7 @@ def run_train(
         raise InterruptedRunError
 
     judged = {
-        "rising_loss": checks.judge_losses(run.losses, settings.checks.rising_loss, events),
+        "rising_loss": loss_checks.judge_losses(run.losses, settings.checks.rising_loss, events),
     }
     if settings.validation is not None and settings.validation.keep_best and run.best_step is not None:
         checkpoints.load_weights(model, checkpoints.best_folder(saved, run.best_step))
@@ -219,7 +220,11 @@ def run_train(
             "trainable_parameters": trainable,
             "resumed_from_step": resumed,
             "world_size": world_size,
-            "checks": {**judged, "mean_cosine": cosine, "loss_quarters": checks.quarter_means(run.losses)},
+            "checks": {
+                **judged,
+                "mean_cosine": cosine,
+                "loss_quarters": loss_checks.quarter_means(run.losses),
+            },
             "best_step": run.best_step,
         },
     )
