@@ -143,6 +143,7 @@ ELSEWHERE = {
     "FTS660": ("an index that lacks a package", "driver/test_backends.py"),
     "FTS801": ("a finished run: a verdict is a result, told by exit code 5", "driver/test_refusals.py"),
     "FTS802": ("a finished run: a verdict is a result, told by exit code 6", "driver/test_refusals.py"),
+    "FTS804": ("held-out rows with answers", "evaluate/test_llm_evaluate.py"),
 }
 
 

@@ -217,6 +217,13 @@ REMOTE_CODE = _code(
     "config.json maps to Python code that comes with the model. It runs only when the spec says\n"
     "`model.trust_remote_code: true`.",
 )
+NO_LANGUAGE_MODEL = _code(
+    "FTS313",
+    "error",
+    "the base model cannot be fine-tuned as an LLM",
+    "`kind: LLM` trains a decoder with full weights: one network of layers whose architecture ends in\n"
+    "ForCausalLM. Encoders, mixtures of experts and weights that are quantised already are refused.",
+)
 
 # --- 4xx passes -------------------------------------------------------------------------------
 NO_BACKEND = _code(
@@ -547,4 +554,11 @@ GATE_INCONCLUSIVE = _code(
 )
 FEW_QUERIES = _code(
     "FTS803", "warning", "few held-out queries", "Only large gains can be told from noise with so few."
+)
+METRIC_WITHOUT_ROWS = _code(
+    "FTS804",
+    "error",
+    "no held-out row defines this metric",
+    "Exact match needs rows with `answers`; citations need rows made from documents, refusals such rows\n"
+    "without their document; all of them need generated answers (`evaluation.generate_rows`).",
 )

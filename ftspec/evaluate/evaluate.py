@@ -4,7 +4,9 @@ from pathlib import Path
 
 from ftspec.evaluate.evidence import Evidence
 from ftspec.evaluate.retrieval import evaluate_retrieval
+from ftspec.evaluate.text import evaluate_text
 from ftspec.plan.embedding import EmbeddingPlan
+from ftspec.plan.llm import LlmPlan
 from ftspec.plan.model import Plan
 
 
@@ -14,5 +16,7 @@ def evaluate(plan: Plan, split_dir: Path, base_dir: Path, tuned_dir: Path, out_d
     `base_dir` and `tuned_dir`: encode_base and encode_tuned, or score_base and score_tuned. `out_dir`
     exists. The same inputs give the same bytes.
     """
+    if isinstance(plan, LlmPlan):
+        return evaluate_text(plan, split_dir, base_dir, tuned_dir, out_dir)
     assert isinstance(plan, EmbeddingPlan), plan.kind
     return evaluate_retrieval(plan, split_dir, base_dir, tuned_dir, out_dir)
