@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ftspec.cli.common import fail, format_option, report, terminal_width, wants_color
+from ftspec.cli.common import (
+    fail,
+    find_project,
+    format_option,
+    project_option,
+    report,
+    terminal_width,
+    wants_color,
+)
 from ftspec.cli.exits import DONE, ERROR
 
 if TYPE_CHECKING:
@@ -35,7 +43,10 @@ _FALSE = {"", "0", "false", "no", "off"}
 )
 @click.option("--hardware", metavar="FILE|NAME", help="Show a named or saved machine instead of this one.")
 @format_option("human", "json")
-def doctor_command(save_path: Path | None, hardware: str | None, format_: str) -> int:
+@project_option
+def doctor_command(
+    save_path: Path | None, hardware: str | None, format_: str, project_folder: Path | None
+) -> int:
     """Show machine, backends with the versions they need, and the command that mends each gap.
 
     Exits with 1 when no backend is usable.
@@ -47,7 +58,8 @@ def doctor_command(save_path: Path | None, hardware: str | None, format_: str) -
     machine = _machine(hardware)
     targets, found = load_targets()
     report(found)
-    backends = tuple(_backend(target, machine) for target in targets)
+    state = find_project(project_folder).state
+    backends = tuple(_backend(target, machine, state) for target in targets)
     result = DoctorReport(
         hardware=machine,
         python_version=sys.version.split()[0],
@@ -79,14 +91,15 @@ def _machine(name: str | None) -> "Hardware":
     return hardware
 
 
-def _backend(target: "Target", hardware: "Hardware") -> "BackendReport":
-    from ftspec.target.packages import check_packages
+def _backend(target: "Target", hardware: "Hardware", state: Path) -> "BackendReport":
+    from ftspec.target.environments import find_environment, list_environments
     from ftspec.view.doctor import BackendReport
 
     here = {"cpu", *(accelerator.kind for accelerator in hardware.accelerators)}
+    environment = find_environment(state, target) or list_environments(state, target)[-1]
     return BackendReport(
         target=target,
-        packages=check_packages(target),
+        environment=environment,
         devices=tuple(device.value for device in target.devices if device in here),
     )
 

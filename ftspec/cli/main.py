@@ -31,6 +31,7 @@ COMMANDS = {
     "logs": "Show the log of a run.",
     "eval": "Show the evidence of a run again.",
     "query": "Search with a model that was made here.",
+    "backends": "Give backends environments of their own.",
     "models": "List, show, export and delete models.",
     "sql": "Ask the ledger, read-only.",
     "state": "Rebuild, verify or back up the ledger.",

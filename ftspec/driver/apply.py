@@ -35,6 +35,14 @@ from ftspec.store.files import write_atomically
 from ftspec.store.locks import project_lock
 from ftspec.store.project import Project
 from ftspec.store.run_record import EstimateRecord, ModelRecord, RunRecord, StageRecord, finish_run
+from ftspec.target.environments import (
+    BackendEnvironment,
+    EnvironmentKind,
+    examine,
+    find_environment,
+    not_installed,
+    require_environment,
+)
 from ftspec.target.model import Target
 
 Observe = Callable[[Event], None]
@@ -58,6 +66,7 @@ class _Run:
     plan_digest: str
     folder: Path
     started: str
+    environment: BackendEnvironment | None = None  # once a program needs it
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory_bytes: int | None = None
 
@@ -96,6 +105,8 @@ def apply_plan(
 ) -> ApplyResult:
     """Run what the store does not hold yet, and record it. `spec` is the canonical spec, for the ledger.
 
+    Programs run in the `interpreter`, or else in the backend's environment of this project.
+
     Raises FtspecError: FTS601 when another apply holds the project, and whatever stopped the run. What
     was finished until then stays stored, so that the next apply goes on from there.
     """
@@ -121,6 +132,8 @@ def apply_plan(
             folder=_run_folder(project, plan, plan_digest),
             started=_now(),
         )
+        if any(run.runs(name) for name in program_stages(plan)):
+            _environment(run)  # missing packages are told before the data is read
         write_atomically(run.folder / "plan.json", plan_to_json(plan))
         run.seconds.update(_earlier_seconds(run.folder))
         try:
@@ -190,21 +203,8 @@ def _program_stages(run: _Run) -> None:
     from ftspec.driver.disk import check_disk
     from ftspec.lower.lower import LowerInputs, lower
     from ftspec.run.launch import launch
-    from ftspec.target.packages import PackageState, check_packages
 
-    unmet = [
-        each for each in check_packages(run.target, run.interpreter) if each.state is not PackageState.OK
-    ]
-    if unmet:
-        raise FtspecError(
-            Diagnostic(
-                code=codes.BACKEND_NOT_INSTALLED,
-                detail="; ".join(
-                    f"{each.name} {each.required} ({each.installed or 'missing'})" for each in unmet
-                ),
-                help=f"{run.target.install}   (`ftspec doctor` shows all)",
-            )
-        )
+    environment = _environment(run)
     check_disk(run.plan, run.project)
     baseline = run.plan.evaluation.baseline_facts
     inputs = LowerInputs(
@@ -218,7 +218,7 @@ def _program_stages(run: _Run) -> None:
         outcome = launch(
             run.folder,
             on_event=run.observe,
-            interpreter=None if run.interpreter is None else str(run.interpreter),
+            interpreter=str(environment.interpreter),
         )
     finally:
         for name in missing:
@@ -363,18 +363,27 @@ def _wall_seconds(run: _Run) -> float | None:
     return sum(run.seconds.values()) if fresh and _resumed_from(run) is None else None
 
 
+def _environment(run: _Run) -> BackendEnvironment:
+    """Where the programs run; asked once. FTS605 where their packages are not."""
+    if run.environment is None and run.interpreter is not None:
+        run.environment = examine(run.target, run.interpreter, EnvironmentKind.NAMED)
+        if not run.environment.usable:
+            raise FtspecError(not_installed(run.target, run.environment))
+    run.environment = run.environment or require_environment(run.project.state, run.target)
+    return run.environment
+
+
 def _versions(run: _Run) -> dict[str, str]:
-    """Versions of everything that affects numbers: Python, ftspec, and the backend's packages."""
+    """Versions of everything that affects numbers: Python, ftspec, and the backend's packages. Where no
+    program had to run, they are those that would run one now."""
     import platform
     from importlib.metadata import version
 
-    from ftspec.target.packages import check_packages
-
-    packages = check_packages(run.target, run.interpreter)
+    environment = run.environment or find_environment(run.project.state, run.target)
     return {
-        "python": platform.python_version(),
+        "python": (environment and environment.python) or platform.python_version(),
         "ftspec": version("ftspec"),
-        **{package.name: package.installed for package in packages if package.installed is not None},
+        **({} if environment is None else environment.versions),
     }
 
 

@@ -39,7 +39,11 @@ from ftspec.target.environments import (
 from ftspec.target.model import Target
 
 _TAIL_LINES = 12
+_SHORTEST_SECRET = 6  # a shorter one is masked inside of URLs only, or it would mask ordinary words
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+(?=@)")  # of a URL: user, or user:password
+_FOUND = re.compile(
+    r"(?:Collecting|Requirement already satisfied:) ([A-Za-z0-9._-]+)|Processing (?:.*/)?([A-Za-z0-9._]+)-"
+)
 # What would lead pip to another place than the environment, or Python to packages of another one.
 _DIVERTING = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER",
               "PIP_REQUIREMENT", "PIP_EDITABLE", "PIP_DRY_RUN", "PIP_PYTHON", "PIP_NO_DEPS"}  # fmt: skip
@@ -177,11 +181,12 @@ def _make(folder: Path, target: Target, observe: Observe, lock: IO[bytes]) -> No
 
 def _tell(line: str, seen: set[str], total: int, observe: Observe) -> None:
     """Pip's words as progress."""
-    found = re.match(r"(?:Collecting|Requirement already satisfied:) ([A-Za-z0-9._-]+)", line)
+    found = _FOUND.match(line)
     if found:
-        seen.add(found[1].lower().replace("_", "-"))
+        package = found[1] or found[2]
+        seen.add(package.lower().replace("_", "-"))
         done = min(len(seen), total)
-        observe(InstallProgress(step="collecting", done=done, total=total, package=found[1]))
+        observe(InstallProgress(step="collecting", done=done, total=total, package=package))
     elif line.startswith("Installing collected packages"):
         observe(InstallProgress(step="installing", done=min(len(seen), total), total=total))
 
@@ -219,12 +224,13 @@ def _variables(target: Target) -> dict[str, str]:
 def _secrets(variables: Mapping[str, str]) -> tuple[str, ...]:
     """Values that must not reach the log: of variables with telling names, and what stands before the `@`
     of any URL, for instance in PIP_INDEX_URL."""
-    parts = set(secrets_of(variables))
+    parts: set[str] = set()
     for value in variables.values():
         for credentials in _CREDENTIALS.findall(value):
             password = credentials.partition(":")[2] or credentials
             parts |= {credentials, unquote(credentials), password, unquote(password)}
-    return tuple(sorted(parts, key=lambda part: (-len(part), part)))
+    found = {part for part in parts if len(part) >= _SHORTEST_SECRET} | set(secrets_of(variables))
+    return tuple(sorted(found, key=lambda part: (-len(part), part)))
 
 
 @contextmanager

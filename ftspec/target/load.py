@@ -112,6 +112,8 @@ def _misplacements(target: Target, others: Mapping[str, Target]) -> Iterator[Fau
         yield ("name",), f"the backend `{target.name}` lies in a folder named `{target.folder.name}`"
     if target.name in others:
         yield ("name",), f"`{target.name}` is also the name of the backend in {others[target.name].folder}"
+    if target.requirements_no_deps is not None and target.requirements is None:
+        yield ("requirements_no_deps",), "`requirements_no_deps` goes with `requirements`"
     pins = {name: getattr(target, name) for name in ("requirements", "requirements_no_deps")}
     files: list[tuple[Place, Path]] = [
         *((("programs", index), target.folder / name) for index, name in enumerate(target.programs)),

@@ -206,12 +206,6 @@ class TargetFile(_Part):
     templates: dict[str, str] = Field(default_factory=dict)
     """File in the run folder → template in this folder: `launch.sh: templates/launch.sh.j2`."""
 
-    @model_validator(mode="after")
-    def _pins_first(self) -> Self:
-        if self.requirements_no_deps is not None and self.requirements is None:
-            raise ValueError("`requirements_no_deps` goes with `requirements`")
-        return self
-
     def support_of(self, feature: Feature, device: str | None = None) -> FeatureSupport:
         """How well `feature` works, on `device` where one is given."""
         found = self.features.get(feature)

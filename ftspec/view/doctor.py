@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ftspec.hardware.model import Hardware, accelerator_lines, format_bytes
+from ftspec.target.environments import BackendEnvironment, EnvironmentKind, install_command
 from ftspec.target.model import Target
-from ftspec.target.packages import PackageState, PackageStatus, is_usable
+from ftspec.target.packages import PackageState, PackageStatus
+from ftspec.view.backends import environment_document, where
 from ftspec.view.lines import new_console
 from ftspec.view.safe_text import safe
 
@@ -24,12 +26,16 @@ FORMAT_VERSION = "1.0"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendReport:
     target: Target
-    packages: tuple[PackageStatus, ...]
+    environment: BackendEnvironment  # where a run would happen, or would fail to
     devices: tuple[str, ...]  # of the machine that the backend runs on, best first
 
     @property
+    def packages(self) -> tuple[PackageStatus, ...]:
+        return self.environment.packages
+
+    @property
     def usable(self) -> bool:
-        return is_usable(self.packages) and bool(self.devices)
+        return self.environment.usable and bool(self.devices)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +102,8 @@ def _backend_json(backend: BackendReport) -> dict[str, Any]:
         "kinds": list(target.kinds),
         "devices": list(target.devices),
         "devices_here": list(backend.devices),
-        "install": target.install,
+        "install": install_command(target),
+        "environment": environment_document(backend.environment),
         "packages": [{**asdict(status), "mend": mend_command(status)} for status in backend.packages],
     }
 
@@ -161,8 +168,10 @@ def _print_backend(console: "Console", backend: BackendReport) -> None:
     target = backend.target
     state, style = ("ready", "green") if backend.usable else ("not usable", "yellow")
     console.print(Text.assemble("  ", (target.name, "bold"), "  ", (state, style)))
-    where = f"on {', '.join(backend.devices)}" if backend.devices else "no device here that it runs on"
-    console.print(_indented(_text(f"{', '.join(target.kinds)}, {where}. {target.description}", "dim"), 4))
+    devices = f"on {', '.join(backend.devices)}" if backend.devices else "no device here that it runs on"
+    console.print(_indented(_text(f"{', '.join(target.kinds)}, {devices}. {target.description}", "dim"), 4))
+    if backend.environment.kind is not EnvironmentKind.PRESENT:
+        console.print(_indented(_text(where(backend.environment), "dim"), 4))
     table = _table()
     for status in backend.packages:
         good = status.state is PackageState.OK
@@ -173,10 +182,10 @@ def _print_backend(console: "Console", backend: BackendReport) -> None:
             _text(_remark(status), "dim" if good else "yellow"),
         )
     console.print(_indented(table, 4))
-    if not is_usable(backend.packages):
+    if not backend.environment.usable:
         # On a line of its own, unwrapped, so that it can be copied.
         console.print(Text("    mend it with"))
-        console.print(_text(f"      {target.install}", "bold"), soft_wrap=True)
+        console.print(_text(f"      {install_command(target)}", "bold"), soft_wrap=True)
 
 
 def _remark(status: PackageStatus) -> str:
