@@ -110,6 +110,7 @@ def test_every_case_is_complete() -> None:
 
 # Codes that no folder with a spec and a command can show: what they need, and the test that shows them.
 ELSEWHERE = {
+    "FTS313": ("a base that is no decoder", "models/test_decoder_facts.py"),
     "FTS303": ("a package that carries other weights", "models/test_find_model.py"),
     "FTS407": ("a backend that approximates a feature; none that ships does", "passes/test_optimise.py"),
     "FTS502": ("a fault of a backend that its own tests find first", "lower/test_lower.py"),

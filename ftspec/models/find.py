@@ -4,20 +4,52 @@ import difflib
 import os
 import re
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostics
 from ftspec.models.cache import cache_folder, cached_ids, find_snapshot, hub_ids, is_hub_id, is_revision
+from ftspec.models.decoder import read_decoder_facts
 from ftspec.models.facts import read_facts
 from ftspec.models.packages import PACKAGES, locate, package_for
-from ftspec.plan.facts import ModelFacts
+from ftspec.plan.facts import DecoderFacts, ModelFacts
 
+F = TypeVar("F", bound=ModelFacts)
+F_co = TypeVar("F_co", bound=ModelFacts, covariant=True)
 _MAIN = (None, "main")
+
+
+class Reader(Protocol[F_co]):
+    """Facts about the model in a folder, or None with what is wrong with it."""
+
+    def __call__(
+        self, folder: Path, *, id: str, origin: str, cache: Path | None = None
+    ) -> tuple[F_co | None, Diagnostics]: ...
 
 
 def find_model(
     base: str, revision: str | None, *, folder: Path, store: Path | None, cache: Path | None = None
 ) -> tuple[ModelFacts | None, Diagnostics]:
+    """Facts about `base` as an encoder of texts, see `_find`."""
+    return _find(read_facts, base, revision, folder=folder, store=store, cache=cache)
+
+
+def find_decoder(
+    base: str, revision: str | None, *, folder: Path, store: Path | None, cache: Path | None = None
+) -> tuple[DecoderFacts | None, Diagnostics]:
+    """Facts about `base` as a model that generates text, see `_find`; another kind of model is FTS313."""
+    return _find(read_decoder_facts, base, revision, folder=folder, store=store, cache=cache)
+
+
+def _find(
+    read: Reader[F],
+    base: str,
+    revision: str | None,
+    *,
+    folder: Path,
+    store: Path | None,
+    cache: Path | None,
+) -> tuple[F | None, Diagnostics]:
     """Facts about `base`, from the first place that has it: a local path, the project's registered
     models, the hub's cache, an installed package.
 
@@ -28,11 +60,11 @@ def find_model(
     found = Diagnostics()
     looked: list[str] = []
     if base.startswith(("./", "../", "/", "~")) or base in {".", ".."}:
-        return _read_path(base, folder, cache)
+        return _read_path(read, base, folder, cache)
     if not is_hub_id(base):
         local = folder / base
         if _holds_model(local):
-            return read_facts(local, id=base, origin="path", cache=cache)
+            return read(local, id=base, origin="path", cache=cache)
         found.add(
             codes.MODEL_NOT_FOUND,
             f"{base!r:.120} is neither a folder nor an id of the form organisation/name",
@@ -47,23 +79,23 @@ def find_model(
 
     local = folder / base
     if _holds_model(local):
-        return read_facts(local, id=base, origin="path", cache=cache)
+        return read(local, id=base, origin="path", cache=cache)
     looked.append(f"a folder `{local}`")
 
     if store is not None and "/" not in base:
         registered = _registered(store / base, revision)
         if registered is not None:
-            return read_facts(registered, id=base, origin="store", cache=cache)
+            return read(registered, id=base, origin="store", cache=cache)
         looked.append("the models registered in this project")
 
     hub = cache_folder()
     for id in hub_ids(base):
         snapshot = find_snapshot(id, revision, hub)
         if snapshot is not None:
-            return read_facts(snapshot, id=base, origin="hub-cache", cache=cache)
+            return read(snapshot, id=base, origin="hub-cache", cache=cache)
     looked.append(f"the hub cache {_short(hub)}" + (f", revision {revision}" if revision else ""))
 
-    facts = _from_package(base, revision, cache, found, looked)
+    facts = _from_package(read, base, revision, cache, found, looked)
     if facts is None and not found.has_errors:
         found.add(
             codes.MODEL_NOT_FOUND,
@@ -73,7 +105,7 @@ def find_model(
     return facts, found
 
 
-def _read_path(base: str, folder: Path, cache: Path | None) -> tuple[ModelFacts | None, Diagnostics]:
+def _read_path(read: Reader[F], base: str, folder: Path, cache: Path | None) -> tuple[F | None, Diagnostics]:
     found = Diagnostics()
     try:
         path = Path(os.path.normpath(folder / Path(base).expanduser()))
@@ -81,7 +113,7 @@ def _read_path(base: str, folder: Path, cache: Path | None) -> tuple[ModelFacts 
         found.add(codes.MODEL_NOT_FOUND, f"{base!r:.120}: there is no such user")
         return None, found
     if _is_folder(path):
-        return read_facts(path, id=base, origin="path", cache=cache)
+        return read(path, id=base, origin="path", cache=cache)
     found.add(
         codes.MODEL_NOT_FOUND,
         f"there is no folder `{path}`",
@@ -91,8 +123,13 @@ def _read_path(base: str, folder: Path, cache: Path | None) -> tuple[ModelFacts 
 
 
 def _from_package(
-    base: str, revision: str | None, cache: Path | None, found: Diagnostics, looked: list[str]
-) -> ModelFacts | None:
+    read: Reader[F],
+    base: str,
+    revision: str | None,
+    cache: Path | None,
+    found: Diagnostics,
+    looked: list[str],
+) -> F | None:
     """Facts, or None with a diagnostic in `found` when the package is unusable, without when absent."""
     package = package_for(base)
     if package is None:
@@ -105,7 +142,7 @@ def _from_package(
     if place is None:
         looked.append(f"the package {package.distribution} (not installed)")
         return None
-    facts, faults = read_facts(place, id=base, origin="package", cache=cache)
+    facts, faults = read(place, id=base, origin="package", cache=cache)
     found.extend(faults)
     if facts is not None and facts.weights_sha256 != package.weights_sha256:
         found.add(

@@ -57,7 +57,7 @@ class DecoderFacts(ModelFacts):
     linear_parameters: int  # of all `linear_modules`: what adapters sit on, and what is quantised
     chat_template: bool  # the tokenizer brings one
     eos_token_ids: tuple[int, ...]  # each of them ends an answer
-    rope_type: str  # default | linear | dynamic | yarn | llama3 | ...; "": no rotary positions
+    rope_type: str  # default | linear | dynamic | yarn | llama3 | ...; "": config.json does not say
     rope_theta: float | None
 
 
