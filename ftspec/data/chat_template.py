@@ -20,7 +20,7 @@ CONFIG_FILE = "tokenizer_config.json"
 _REASONING = ("reasoning_content", "thinking", "reasoning")
 
 
-class TemplateFault(ValueError):
+class TemplateError(ValueError):
     """The template could not be read, or it refused these messages; the text is one line for people."""
 
 
@@ -28,7 +28,7 @@ class ChatTemplate:
     """`sources` are templates by name; "tool_use" serves rows with tools where it is there."""
 
     def __init__(self, sources: dict[str, str], special_tokens: dict[str, str]) -> None:
-        """Raises TemplateFault for a template that is no jinja."""
+        """Raises TemplateError for a template that is no jinja."""
         self._special_tokens = special_tokens
         self._compiled = {name: _compile(source) for name, source in sources.items()}
         self.tells_date = any("strftime_now" in source for source in sources.values())
@@ -36,10 +36,10 @@ class ChatTemplate:
     def render(
         self, messages: Sequence[Message], tools: Sequence[Any] | None, *, add_generation_prompt: bool
     ) -> str:
-        """Raises TemplateFault when the template raises, for whatever reason."""
+        """Raises TemplateError when the template raises, for whatever reason."""
         name = "tool_use" if tools is not None and "tool_use" in self._compiled else "default"
         if name not in self._compiled:
-            raise TemplateFault(
+            raise TemplateError(
                 f"the base has several chat templates ({', '.join(sorted(self._compiled))}), none is `default`"
             )
         try:
@@ -51,7 +51,7 @@ class ChatTemplate:
                 **self._special_tokens,
             )
         except Exception as error:  # whatever a program of strangers raises
-            raise TemplateFault(_one_line(error)) from error
+            raise TemplateError(_one_line(error)) from error
         return str(text)
 
 
@@ -164,4 +164,4 @@ def _compile(source: str) -> Any:
     try:
         return environment.from_string(source)
     except jinja2.TemplateError as error:
-        raise TemplateFault(f"the template is not usable: {_one_line(error)}") from error
+        raise TemplateError(f"the template is not usable: {_one_line(error)}") from error

@@ -14,7 +14,7 @@ from ftspec.data.chat_template import (
     MORE_TEMPLATES,
     TEMPLATE_FILE,
     ChatTemplate,
-    TemplateFault,
+    TemplateError,
     read_templates,
 )
 from ftspec.diagnostics.codes import CHAT_TEMPLATE_FAILED, MODEL_NOT_READABLE, NO_END_TOKEN
@@ -73,7 +73,7 @@ class LlmTokenizer:
             self.template = ChatTemplate(templates, named) if templates else None
         except (OSError, UnicodeDecodeError) as error:
             raise _unreadable(f"{folder}: {error}") from error
-        except TemplateFault as fault:
+        except TemplateError as fault:
             raise FtspecError(
                 Diagnostic(code=CHAT_TEMPLATE_FAILED, detail=str(fault), about=("model", "base"))
             ) from fault
