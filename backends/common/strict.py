@@ -33,7 +33,7 @@ def parse(kind: type[T], value: object, place: str) -> T:
 
 def _convert(hint: Any, value: Any, place: str) -> Any:
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if origin is types.UnionType:
+    if origin in (types.UnionType, typing.Union):  # a Literal | None is of the second kind
         (some,) = (item for item in inner if item is not type(None))
         return None if value is None else _convert(some, value, place)
     if origin is tuple:
