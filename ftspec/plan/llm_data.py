@@ -6,9 +6,10 @@ of an embedding plan: what lies there enters by the digests of `LlmDataFacts.sou
 
 from dataclasses import dataclass
 
-from ftspec.plan.facts import DataFacts, Scalar, TextLengths
+from ftspec.plan.facts import DataFacts, TextLengths
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import DataPlan
+from ftspec.plan.synth import SynthSettings
 
 # What a refusing answer says, in training rows and for the metric `refused`.
 REFUSAL = "The documents do not answer this."
@@ -29,11 +30,13 @@ class RaftFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RaftPlan:
-    """`questions` or `synthesize` is given, never both."""
+    """Without `questions`, `synthesize` has them written; with `answers: written`, the answers too."""
 
     documents: RaftFile
     questions: RaftFile | None
-    synthesize: FrozenMap[Scalar] | None  # settings of the questions that an endpoint wrote
+    synthesize: (
+        SynthSettings | None
+    )  # which model wrote questions, or answers; its `COSMETIC` enters no digest
     distractors: int  # k: with the oracle k of them, without it k + 1
     oracle_probability: float  # P: share of rows that show their oracle
     retriever: str  # bm25 | random
@@ -87,7 +90,8 @@ class RaftFacts:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LlmDataFacts(DataFacts):
     """What ingest, split and tokenize make of the sources. The same sources, settings and base tokenizer
-    give the same facts. `split_by`: given | group | document | random. Rows are counted after all drops; lengths are taken before any truncation.
+    give the same facts. `split_by`: given | group | document | random. Rows are counted after all drops;
+    lengths are taken before any truncation, over the training rows as they leave the split.
     """
 
     render: tuple[str, ...]  # chat | text, one for each source
@@ -108,6 +112,12 @@ class LlmDataFacts(DataFacts):
     trained_tokens: int  # those of them that are masked in
     test_tokens: int
     tested_tokens: int  # tokens that test loss is a mean over
+    longest_prompt: int  # of the test rows, in tokens: what answers are generated from
+    template_refused: (
+        int  # rows of all sides left out because the chat template refused them (on_error: skip)
+    )
+    test_with_answers: int  # test rows that generated answers can be compared on
+    test_raft: int  # test rows made from documents and questions
     raft: RaftFacts | None
 
 
