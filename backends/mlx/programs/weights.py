@@ -1,0 +1,150 @@
+"""Models in transformers' layout: how mlx_lm loads them, and how they are written again."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+from events import CheckFailedError
+from llm_settings import Precision
+from mlx import nn
+from mlx.utils import tree_flatten
+from mlx_lm.utils import load_model, make_shards, quantize_model
+from native import GROUP_SIZE
+from rope import check_rope, mlx_options
+
+DTYPES = {"fp32": mx.float32, "bf16": mx.bfloat16, "fp16": mx.float16}
+NAMES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+KEPT = (".json", ".model", ".txt", ".jinja", ".tiktoken")  # of the tokenizer and the generation settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A model and the config.json that it was loaded by, as it stands in the file."""
+
+    model: Any
+    config: dict[str, Any]
+    folder: Path
+
+
+def load(folder: Path, precision: Precision, *, positions: int) -> Loaded:
+    """The model in evaluation mode with all weights in `precision`.
+
+    Raises CheckFailedError FTS653 when mlx_lm has no such model, or would compute something else than
+    transformers: positions are checked for rows of `positions` tokens.
+    """
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    options = mlx_options(config)
+    if "tie_word_embeddings" not in config:  # mlx_lm and transformers differ in the default
+        options["tie_word_embeddings"] = "lm_head.weight" not in shapes(folder)
+    try:
+        model, _ = load_model(folder, lazy=True, model_config=options)
+    except ValueError as fault:
+        raise CheckFailedError(
+            "FTS653", f"mlx_lm cannot load this {config.get('model_type')}: {fault}"
+        ) from None
+    check_rope(model, config, positions)
+    model.set_dtype(DTYPES[precision])
+    mx.eval(model.parameters())
+    return Loaded(model=model, config=config, folder=folder)
+
+
+def shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Name → shape of all tensors of a folder, by the headers of its files."""
+    found = {}
+    for path in sorted(folder.glob("model*.safetensors")):
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        found.update(
+            {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
+        )
+    return found
+
+
+def check_layout(loaded: Loaded) -> None:
+    """Raises CheckFailedError FTS653 unless the weights of mlx_lm are tensors of the base, name by name:
+    what is trained could not be written as transformers reads it."""
+    there = shapes(loaded.folder)
+    for name, value in tree_flatten(loaded.model.parameters()):
+        if there.get(name) != tuple(value.shape):
+            raise CheckFailedError(
+                "FTS653",
+                f"mlx_lm lays out {name} otherwise than the files of this {loaded.config.get('model_type')}: "
+                "a trained model could not be saved for transformers",
+            )
+
+
+def quantize(loaded: Loaded, bits: int) -> None:
+    """Round the linear layers inside the blocks to `bits`, in place; embeddings and output stay.
+
+    Raises CheckFailedError FTS653 when no layer can be quantised.
+    """
+
+    def chosen(name: str, module: Any) -> bool:
+        return isinstance(module, nn.Linear) and ".layers." in f".{name}"
+
+    quantize_model(loaded.model, {}, GROUP_SIZE, bits, quant_predicate=chosen)
+    if not any(isinstance(part, nn.QuantizedLinear) for _, part in loaded.model.named_modules()):
+        raise CheckFailedError("FTS653", f"no linear layer has rows of whole groups of {GROUP_SIZE} weights")
+    mx.eval(loaded.model.parameters())
+
+
+def save(loaded: Loaded, weights: dict[str, Any], folder: Path, dtype: Precision) -> None:
+    """A folder that transformers and mlx_lm load: `weights` by their names in the base's files.
+
+    Tensors of the base that mlx_lm does not hold (of a vision tower, say) are taken over.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    made = {name: _cast(value, dtype) for name, value in weights.items()}
+    made.update({name: _cast(value, dtype) for name, value in _left_over(loaded, made).items()})
+    shards = make_shards(made)
+    total = sum(value.nbytes for value in made.values())
+    made.clear()
+    places = {}
+    for number, shard in enumerate(shards, start=1):
+        name = (
+            "model.safetensors"
+            if len(shards) == 1
+            else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+        )
+        mx.save_safetensors(str(folder / name), shard, metadata={"format": "pt"})
+        places.update(dict.fromkeys(shard, name))
+        shard.clear()
+    if len(shards) > 1:
+        index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(places.items()))}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=1), encoding="utf-8")
+    _copy_rest(loaded, folder, dtype)
+
+
+def _cast(value: Any, dtype: Precision) -> Any:
+    return value.astype(DTYPES[dtype]) if mx.issubdtype(value.dtype, mx.floating) else value
+
+
+def _left_over(loaded: Loaded, made: dict[str, Any]) -> dict[str, Any]:
+    """Tensors of the base's files that are not in `made`, but for copies of others."""
+    tied = {"lm_head.weight"} if "lm_head.weight" not in made else set()
+    found = {}
+    for path in sorted(loaded.folder.glob("model*.safetensors")):
+        tensors: Any = mx.load(str(path))
+        for name, value in tensors.items():
+            if name not in made and name not in tied and "rotary_emb.inv_freq" not in name:
+                found[name] = value
+    return found
+
+
+def _copy_rest(loaded: Loaded, folder: Path, dtype: Precision) -> None:
+    """config.json with the dtype and what mlx_lm reads of positions; tokenizer and generation settings."""
+    rope = {key: value for key, value in mlx_options(loaded.config).items() if value is not None}
+    config = {**rope, **loaded.config}
+    for key in {"dtype", *({"torch_dtype"} & config.keys())}:
+        config[key] = NAMES[dtype]
+    (folder / "config.json").write_text(
+        json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    for path in sorted(loaded.folder.iterdir()):
+        own = path.name == "config.json" or path.name.endswith(".index.json")
+        if path.is_file() and path.suffix in KEPT and not own:
+            shutil.copyfile(path, folder / path.name)
