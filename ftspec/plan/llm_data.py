@@ -112,12 +112,10 @@ class LlmDataFacts(DataFacts):
     trained_tokens: int  # those of them that are masked in
     test_tokens: int
     tested_tokens: int  # tokens that test loss is a mean over
-    longest_prompt: int  # of the test rows, in tokens: what answers are generated from
-    template_refused: (
-        int  # rows of all sides left out because the chat template refused them (on_error: skip)
-    )
-    test_with_answers: int  # test rows that generated answers can be compared on
-    test_raft: int  # test rows made from documents and questions
+    longest_prompt: int = 0  # of the test rows, in tokens: what answers are generated from
+    template_refused: int = 0  # rows of all sides that the chat template refused (on_error: skip)
+    test_with_answers: int = 0  # test rows that generated answers can be compared on
+    test_raft: int = 0  # test rows made from documents and questions
     raft: RaftFacts | None
 
 
