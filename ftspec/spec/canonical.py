@@ -5,16 +5,18 @@ from typing import Any
 
 from ftspec.plan.codec import canonical_json
 from ftspec.spec.gates import effective_gates
+from ftspec.spec.kinds import AnySpec
+from ftspec.spec.llm import LlmSpec, generate_rows, quantization_bits
+from ftspec.spec.optimisation import WARMUP_RATIO
 from ftspec.spec.spec import EmbeddingSpec
-from ftspec.spec.train import WARMUP_RATIO
 
 
-def spec_hash(spec: EmbeddingSpec) -> str:
+def spec_hash(spec: AnySpec) -> str:
     """`sha256:…` over the canonical text."""
     return f"sha256:{sha256(canonical_text(spec).encode()).hexdigest()}"
 
 
-def canonical_text(spec: EmbeddingSpec) -> str:
+def canonical_text(spec: AnySpec) -> str:
     """JSON with sorted keys and every default filled in, also those that depend on other keys.
 
     So comments, key order, quoting, overlays and spelled-out defaults make no difference.
@@ -24,7 +26,7 @@ def canonical_text(spec: EmbeddingSpec) -> str:
     return canonical_json(_plain(document))
 
 
-def _fill(document: dict[str, Any], spec: EmbeddingSpec) -> None:
+def _fill(document: dict[str, Any], spec: AnySpec) -> None:
     """Defaults that are documented as "left away, …", and are None in the model."""
     train = document["train"]
     if train["num_train_epochs"] is None and train["max_steps"] is None:
@@ -37,11 +39,20 @@ def _fill(document: dict[str, Any], spec: EmbeddingSpec) -> None:
         and train["warmup_steps"] is None
     ):
         train["warmup_ratio"] = WARMUP_RATIO
+    if isinstance(spec, LlmSpec):
+        document["model"]["quantization"] = {"bits": bits} if (bits := quantization_bits(spec)) else None
+        document["evaluation"]["generate_rows"] = generate_rows(spec)
+    else:
+        _fill_embedding(document, spec)
+    document["gates"] = {metric: gate.model_dump() for metric, gate in effective_gates(spec).items()}
+
+
+def _fill_embedding(document: dict[str, Any], spec: EmbeddingSpec) -> None:
+    train = document["train"]
     if spec.train.matryoshka is not None and spec.train.matryoshka.weights is None:
         train["matryoshka"]["weights"] = [1.0] * len(spec.train.matryoshka.dimensions)
     if document["model"]["freeze"] == {"embeddings": False, "layers": None, "fraction": None}:
         document["model"]["freeze"] = None
-    document["gates"] = {metric: gate.model_dump() for metric, gate in effective_gates(spec).items()}
 
 
 def _plain(value: Any) -> Any:

@@ -6,14 +6,14 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from ftspec.spec.base import Section
-from ftspec.spec.spec import EmbeddingSpec
+from ftspec.spec.kinds import SPECS
 
 TreePath = Sequence[str | int]
 
 
 def section_at(path: TreePath, tree: Any) -> type[Section] | None:
     """The section that describes the mapping at `path`; None where there is none, or its `type` is unknown."""
-    annotation: Any = EmbeddingSpec
+    annotation: Any = SPECS[tree["kind"]]
     value = tree
     for step in path:
         section = _choose(annotation, value)
@@ -31,9 +31,9 @@ def section_at(path: TreePath, tree: Any) -> type[Section] | None:
     return _choose(annotation, value)
 
 
-def types_of(path: TreePath) -> dict[str, type[Section]]:
+def types_of(path: TreePath, kind: str) -> dict[str, type[Section]]:
     """The members of the union at `path`, by the `type` that chooses them."""
-    annotation: Any = EmbeddingSpec
+    annotation: Any = SPECS[kind]
     for step in path:
         if isinstance(step, int):
             annotation = _argument(annotation, list, 0)
@@ -43,8 +43,8 @@ def types_of(path: TreePath) -> dict[str, type[Section]]:
 
 
 @cache
-def key_places() -> dict[str, tuple[str, ...]]:
-    """Every key of the spec with the dotted places where it may stand."""
+def key_places(kind: str) -> dict[str, tuple[str, ...]]:
+    """Every key of a kind of spec with the dotted places where it may stand."""
     places: dict[str, list[str]] = {}
 
     def visit(section: type[Section], above: str) -> None:
@@ -54,12 +54,12 @@ def key_places() -> dict[str, tuple[str, ...]]:
                 places[name].append(dotted)
             for below in _sections(field.annotation):
                 visit(below, dotted)
-            for kind, index in ((list, 0), (dict, 1)):
-                item = _argument(field.annotation, kind, index)
+            for container, index in ((list, 0), (dict, 1)):
+                item = _argument(field.annotation, container, index)
                 for below in _sections(item) if item is not None else ():
-                    visit(below, f"{dotted}[]" if kind is list else f"{dotted}.<metric>")
+                    visit(below, f"{dotted}[]" if container is list else f"{dotted}.<metric>")
 
-    visit(EmbeddingSpec, "")
+    visit(SPECS[kind], "")
     return {name: tuple(found) for name, found in places.items()}
 
 

@@ -175,6 +175,37 @@ FOREIGN: dict[str, Foreign] = {
 }
 
 
-def find_foreign(name: str) -> Foreign | None:
+# Where kind LLM has another key for it, or a key of its own.
+FOREIGN_LLM: dict[str, Foreign] = {
+    **dict.fromkeys(("lora", "peft", "lora_config", "fine_tune_type"), Foreign("adapter")),
+    **dict.fromkeys(("lora_r", "lora_rank", "rank"), Foreign("adapter.r")),
+    "lora_alpha": Foreign("adapter.alpha"),
+    "lora_dropout": Foreign("adapter.dropout"),
+    **dict.fromkeys(
+        ("lora_target_modules", "lora_target", "lora_modules"), Foreign("adapter.target_modules")
+    ),
+    "lora_target_linear": Foreign("adapter.target_modules", "write `all-linear`"),
+    **dict.fromkeys(("num_layers", "lora_layers", "layers_to_transform"), Foreign("adapter.layers")),
+    **dict.fromkeys(("load_in_4bit", "load_in_8bit", "q_bits"), Foreign("adapter.type", "write `qlora`")),
+    **dict.fromkeys(("use_dora", "peft_use_dora"), Foreign("adapter.type", "write `dora`")),
+    **dict.fromkeys(("sample_packing", "neat_packing"), Foreign("train.packing")),
+    **dict.fromkeys(
+        ("mask_prompt", "train_on_inputs", "completion_only_loss", "assistant_only_loss", "roles_to_train"),
+        Foreign("train.train_on"),
+    ),
+    **dict.fromkeys(("attn_implementation", "flash_attention"), Foreign("model.attention")),
+    "loss": Foreign("evaluation.metrics", "the loss is that of the next token; `loss` is also a metric"),
+    **dict.fromkeys(("conversations", "conversation"), Foreign("roles.messages")),
+    **dict.fromkeys(("instruction", "input"), Foreign("roles.prompt")),
+    **dict.fromkeys(("output", "response"), Foreign("roles.completion")),
+    "test_queries": Foreign("data.limit.test"),
+    "max_new_token": Foreign("evaluation.max_new_tokens"),
+    "max_completion_length": Foreign("evaluation.max_new_tokens"),
+    "merge_lora": Foreign("export.merge"),
+}
+
+
+def find_foreign(name: str, kind: str = "Embedding") -> Foreign | None:
     """Also for dashes and capitals: `Base-Model`."""
-    return FOREIGN.get(name.strip().lower().replace("-", "_"))
+    word = name.strip().lower().replace("-", "_")
+    return (FOREIGN_LLM.get(word) if kind == "LLM" else None) or FOREIGN.get(word)

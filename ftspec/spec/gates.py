@@ -2,10 +2,10 @@
 
 from ftspec.plan.metrics import DEFAULT_CONFIDENCE
 from ftspec.spec.evaluation import Gate
-from ftspec.spec.spec import EmbeddingSpec
+from ftspec.spec.kinds import AnySpec
 
 
-def effective_gates(spec: EmbeddingSpec) -> dict[str, Gate]:
+def effective_gates(spec: AnySpec) -> dict[str, Gate]:
     """The gates as written; where none asks for a gain, the primary metric must gain.
 
     `min_gain: -0.01` in any gate is the way to allow a loss, visibly.

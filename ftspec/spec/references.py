@@ -9,6 +9,7 @@ from ftspec.diagnostics.model import Diagnostics
 from ftspec.source.document import Document
 
 REFERENCE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
+_RESOLVED = {("path",), ("synthesize", "api_key")}
 _ATTEMPT = re.compile(r"\$\{\s*env\b[^}\n]{0,60}\}?", re.IGNORECASE)
 
 
@@ -35,8 +36,8 @@ def check(document: Document, found: Diagnostics) -> None:
 
 
 def _is_source(path: tuple[str | int, ...]) -> bool:
-    """`data.train.0.path`: resolved when the source is opened, and not written into the plan."""
-    return path[:2] in {("data", "train"), ("data", "evaluation")} and path[3:] == ("path",)
+    """`data.train.0.path`, `….synthesize.api_key`: resolved when they are used, and not written into the plan."""
+    return path[:2] in {("data", "train"), ("data", "evaluation")} and path[3:] in _RESOLVED
 
 
 def _texts(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:

@@ -1,31 +1,21 @@
 """Rules between keys. Each reads the sections that could be read, and says nothing without them."""
 
 from collections.abc import Callable
+from typing import Any
 
-from ftspec.diagnostics.codes import BAD_VALUE, CONFLICTING_KEYS, KEY_NEEDS_ANOTHER, KEY_NOT_READ, Code
+from ftspec.diagnostics.codes import CONFLICTING_KEYS, KEY_NOT_READ
 from ftspec.diagnostics.model import Diagnostics, Related
 from ftspec.source.document import Document
-from ftspec.spec import rules_evaluation, rules_roles
-from ftspec.spec.parts import Parts
-from ftspec.spec.train import LabelledClasses
+from ftspec.spec import rules_embedding, rules_evaluation, rules_llm, rules_roles
+from ftspec.spec.faults import Path, bad_value, given, not_read
+from ftspec.spec.parts import LlmParts, Parts
 
-Path = tuple[str | int, ...]
-Rule = Callable[[Parts, Document, Diagnostics], None]
+Rule = Callable[[Any, Document, Diagnostics], None]  # reads the parts of its kind, or of any
 
 
 def check(parts: Parts, document: Document, found: Diagnostics) -> None:
-    for rule in RULES:
+    for rule in (*SHARED, *(LLM if isinstance(parts, LlmParts) else EMBEDDING)):
         rule(parts, document, found)
-
-
-def given(document: Document, path: Path) -> bool:
-    """Did the user write a value here? `null` stands for the default."""
-    if not document.has(path):
-        return False
-    value: object = document.tree
-    for step in path:
-        value = value[step]  # type: ignore[index]
-    return value is not None
 
 
 def exclusive_keys(_: Parts, document: Document, found: Diagnostics) -> None:
@@ -60,31 +50,12 @@ def _order(document: Document, path: Path) -> tuple[int, int, int]:
     return (int(span.path == "--set"), span.line, span.column)
 
 
-def validation_split(parts: Parts, document: Document, found: Diagnostics) -> None:
-    if parts.train is None or parts.data is None or parts.data.split.validation > 0:
-        return
-    wants: list[Path] = []
-    if parts.train.early_stopping is not None:
-        wants.append(("train", "early_stopping"))
-    if parts.train.keep_best:
-        wants.append(("train", "keep_best"))
-    if parts.train.eval_steps is not None:
-        wants.append(("train", "eval_steps"))
-    for path in wants:
-        found.add(
-            KEY_NEEDS_ANOTHER,
-            f"`{path[-1]}` judges on a validation split, and there is none",
-            primary=document.span(path, key=True),
-            help="add `data.split.validation: 0.1`",
-        )
-
-
 def schedule(parts: Parts, document: Document, found: Diagnostics) -> None:
     train = parts.train
     if train is None:
         return
     if train.lr_num_cycles is not None and train.lr_scheduler_type != "cosine_with_restarts":
-        _not_read(
+        not_read(
             found,
             document,
             ("train", "lr_num_cycles"),
@@ -93,7 +64,7 @@ def schedule(parts: Parts, document: Document, found: Diagnostics) -> None:
         )
     for name in ("warmup_ratio", "warmup_steps"):
         if train.lr_scheduler_type == "constant" and getattr(train, name):
-            _not_read(
+            not_read(
                 found,
                 document,
                 ("train", name),
@@ -105,49 +76,12 @@ def schedule(parts: Parts, document: Document, found: Diagnostics) -> None:
         and train.warmup_steps is not None
         and train.warmup_steps >= train.max_steps
     ):
-        _value(
+        bad_value(
             found,
             document,
             ("train", "warmup_steps"),
             f"{train.warmup_steps} steps of warmup in a run of {train.max_steps}: the peak is never reached",
             "warm up for fewer steps than `max_steps`",
-        )
-
-
-def matryoshka(parts: Parts, document: Document, found: Diagnostics) -> None:
-    if parts.train is None or parts.train.matryoshka is None:
-        return
-    wanted = parts.train.matryoshka
-    above = ("train", "matryoshka")
-    for index, dimension in enumerate(wanted.dimensions):
-        if dimension in wanted.dimensions[:index]:
-            _value(found, document, (*above, "dimensions", index), f"{dimension} stands in the list already")
-    if wanted.weights is not None and len(wanted.weights) != len(wanted.dimensions):
-        _value(
-            found,
-            document,
-            (*above, "weights"),
-            f"{len(wanted.weights)} weights for {len(wanted.dimensions)} dimensions",
-            "give one weight for each dimension",
-        )
-
-
-def objective_options(parts: Parts, document: Document, found: Diagnostics) -> None:
-    if parts.train is None:
-        return
-    objective = parts.train.objective
-    path = ("train", "objective", "margin")
-    if (
-        isinstance(objective, LabelledClasses)
-        and objective.loss == "batch_hard_soft_margin"
-        and given(document, path)
-    ):
-        _not_read(
-            found,
-            document,
-            path,
-            "`batch_hard_soft_margin` has a soft margin, which no number sets",
-            "remove it, or write `loss: batch_hard`",
         )
 
 
@@ -170,57 +104,27 @@ def held_out(parts: Parts, document: Document, found: Diagnostics) -> None:
             )
 
 
-def shares(parts: Parts, document: Document, found: Diagnostics) -> None:
-    if parts.data is None:
-        return
-    filters = parts.data.filters
-    for kind in ("query", "document"):
-        least, most = getattr(filters, f"min_{kind}_chars"), getattr(filters, f"max_{kind}_chars")
-        if most is not None and most < least:
-            _value(
-                found,
-                document,
-                ("data", "filters", f"max_{kind}_chars"),
-                f"at most {most} and at least {least} characters: no row passes",
-            )
-
-
-def export(parts: Parts, document: Document, found: Diagnostics) -> None:
-    if parts.model is None or parts.export is None:
-        return
-    if not parts.export.merge_lora and parts.model.lora is None:
-        _not_read(
-            found, document, ("export", "merge_lora"), "there are no adapters: `model.lora` is left away"
-        )
-
-
-def _not_read(
-    found: Diagnostics, document: Document, path: Path, detail: str, help: str = "remove the key"
-) -> None:
-    _add(found, document, KEY_NOT_READ, path, detail=detail, help=help, key=True)
-
-
-def _value(found: Diagnostics, document: Document, path: Path, detail: str, help: str = "") -> None:
-    _add(found, document, BAD_VALUE, path, detail=detail, help=help, key=False)
-
-
-def _add(
-    found: Diagnostics, document: Document, code: Code, path: Path, *, detail: str, help: str, key: bool
-) -> None:
-    found.add(code, detail, primary=document.span(path, key=key), help=help)
-
-
-RULES: tuple[Rule, ...] = (
+SHARED: tuple[Rule, ...] = (
     exclusive_keys,
-    validation_split,
     schedule,
-    matryoshka,
-    objective_options,
     held_out,
-    shares,
-    export,
-    rules_roles.roles,
     rules_evaluation.metrics,
-    rules_evaluation.early_stopping,
     rules_evaluation.gates,
+)
+EMBEDDING: tuple[Rule, ...] = (
+    rules_embedding.validation_split,
+    rules_embedding.matryoshka,
+    rules_embedding.objective_options,
+    rules_embedding.shares,
+    rules_embedding.export,
+    rules_roles.roles,
+    rules_evaluation.early_stopping,
+    rules_evaluation.latency,
+)
+LLM: tuple[Rule, ...] = (
+    rules_llm.adapter,
+    rules_llm.validation,
+    rules_llm.raft,
+    rules_llm.answers,
+    rules_llm.export,
 )

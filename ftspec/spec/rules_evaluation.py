@@ -1,13 +1,14 @@
 """Metrics, and gates on them."""
 
+import math
 import re
 
 from ftspec.diagnostics.codes import BAD_VALUE, GATE_WITHOUT_METRIC, KEY_NEEDS_ANOTHER, UNKNOWN_METRIC
 from ftspec.diagnostics.model import Diagnostics
-from ftspec.plan.metrics import LATENCY, METRIC_NAMES, Metric, parse_metric
+from ftspec.plan.metrics import LATENCY, METRIC_NAMES, Metric, metric_traits, metrics_of, parse_metric
 from ftspec.source.document import Document
 from ftspec.spec.evaluation import Evaluation, Gate
-from ftspec.spec.parts import Parts
+from ftspec.spec.parts import EmbeddingParts, LlmParts, Parts
 from ftspec.spec.suggest import listed, nearest, shorten
 
 Path = tuple[str | int, ...]
@@ -16,6 +17,10 @@ _OTHER_NAMES = {
     "accuracy": "success", "acc": "success", "hit": "success", "hits": "success", "hitrate": "success",
     "hit_rate": "success", "hit_ratio": "success", "rr": "mrr", "mean_reciprocal_rank": "mrr", "p": "precision",
     "prec": "precision", "r": "recall", "mean_average_precision": "map", "ap": "map", "dcg": "ndcg", "ndgc": "ndcg",
+}  # fmt: skip
+_OTHER_TEXT_NAMES = {
+    "em": "exact_match", "accuracy": "exact_match", "f1": "token_f1", "ppl": "perplexity", "nll": "loss",
+    "eval_loss": "loss", "cross_entropy": "loss", "citations": "quotes_valid", "refusal": "refused",
 }  # fmt: skip
 _SPELLING = re.compile(
     r"(?:cosine_|dot_|eval_)?([a-z_]+?)[ _-]*(?:@|_at_|:|\.)?[ _-]*(?:k=)?([0-9]{1,6})?(?:\.0+)?"
@@ -28,14 +33,21 @@ def metrics(parts: Parts, document: Document, found: Diagnostics) -> None:
     above = ("evaluation", "metrics")
     seen: set[str] = set()
     for index, name in enumerate(parts.evaluation.metrics):
-        metric = _known(name, (*above, index), document, found)
+        known = _known(name, _kind(parts), (*above, index), document, found)
         if name in seen:
             found.add(
                 BAD_VALUE, f"`{name}` stands in the list already", primary=document.span((*above, index))
             )
         seen.add(name)
-        if metric is not None and metric.k > parts.evaluation.top_k:
+        metric = parse_metric(name)
+        if not known or metric is None or not isinstance(parts.evaluation, Evaluation):
+            continue
+        if metric.k > parts.evaluation.top_k:
             _too_deep(metric, parts.evaluation, index, document, found)
+
+
+def _kind(parts: Parts) -> str:
+    return "LLM" if isinstance(parts, LlmParts) else "Embedding"
 
 
 def _too_deep(
@@ -53,7 +65,7 @@ def _too_deep(
     )
 
 
-def early_stopping(parts: Parts, document: Document, found: Diagnostics) -> None:
+def early_stopping(parts: EmbeddingParts, document: Document, found: Diagnostics) -> None:
     if (
         parts.train is None
         or parts.train.early_stopping is None
@@ -61,7 +73,8 @@ def early_stopping(parts: Parts, document: Document, found: Diagnostics) -> None
     ):
         return
     path = ("train", "early_stopping", "metric")
-    metric = _known(parts.train.early_stopping.metric, path, document, found, also=("loss",))
+    name = parts.train.early_stopping.metric
+    metric = parse_metric(name) if _known(name, "Embedding", path, document, found, also=("loss",)) else None
     if metric is not None and parts.evaluation is not None and metric.k > parts.evaluation.top_k:
         found.add(
             UNKNOWN_METRIC,
@@ -71,21 +84,28 @@ def early_stopping(parts: Parts, document: Document, found: Diagnostics) -> None
 
 
 def gates(parts: Parts, document: Document, found: Diagnostics) -> None:
+    kind = _kind(parts)
+    also = (LATENCY,) if kind == "Embedding" else ()
     for name, gate in (parts.gates or {}).items():
+        if name in also:
+            continue  # `latency` judges it
         path = ("gates", name)
-        if name == LATENCY:
-            _latency_gate(gate, path, parts.evaluation, document, found)
+        if not _known(name, kind, path, document, found, also=also, key=True):
             continue
-        metric = _known(name, path, document, found, also=(LATENCY,), key=True)
-        if metric is not None and parts.evaluation is not None and name not in parts.evaluation.metrics:
+        if parts.evaluation is not None and name not in parts.evaluation.metrics:
             found.add(
                 GATE_WITHOUT_METRIC,
                 f"`{name}` is not among `evaluation.metrics`",
                 primary=document.span(path, key=True),
                 help=f"add `{name}` to `evaluation.metrics`, or remove the gate",
             )
-        if metric is not None:
-            _metric_gate(gate, path, document, found)
+        _metric_gate(gate, path, document, found)
+
+
+def latency(parts: EmbeddingParts, document: Document, found: Diagnostics) -> None:
+    gate = (parts.gates or {}).get(LATENCY)
+    if gate is not None:
+        _latency_gate(gate, ("gates", LATENCY), parts.evaluation, document, found)
 
 
 def _metric_gate(gate: Gate, path: Path, document: Document, found: Diagnostics) -> None:
@@ -101,15 +121,18 @@ def _metric_gate(gate: Gate, path: Path, document: Document, found: Diagnostics)
         if gate.p50_max is None and gate.p95_max is None:
             _empty(path, "`min`, `max` or `min_gain`", document, found)
         return
-    for name, low in (("min", 0.0), ("max", 0.0), ("min_gain", -1.0)):
+    traits = metric_traits(str(path[-1]))
+    assert traits is not None, path
+    least, most = traits.least, math.inf if traits.most is None else traits.most
+    for name, low in (("min", least), ("max", least), ("min_gain", least - most)):
         value = getattr(gate, name)
-        if value is not None and not low <= value <= 1:
-            help = "scores are between 0 and 1; 70 % is `0.7`" if abs(value) <= 100 else ""
+        if value is not None and not low <= value <= most:
+            lies = f"between {least:g} and {most:g}" if traits.most is not None else f"above {least:g}"
             found.add(
                 BAD_VALUE,
-                f"`{path[-1]}` lies between 0 and 1, so `{name}: {value:g}` decides nothing",
+                f"`{path[-1]}` lies {lies}, so `{name}: {value:g}` decides nothing",
                 primary=document.span((*path, name)),
-                help=help,
+                help="scores are between 0 and 1; 70 % is `0.7`" if most == 1 and abs(value) <= 100 else "",
             )
     if gate.min is not None and gate.max is not None and gate.min > gate.max:
         found.add(
@@ -153,25 +176,34 @@ def _empty(path: Path, keys: str, document: Document, found: Diagnostics) -> Non
 
 def _known(
     name: str,
+    kind: str,
     path: Path,
     document: Document,
     found: Diagnostics,
     *,
     also: tuple[str, ...] = (),
     key: bool = False,
-) -> Metric | None:
-    metric = parse_metric(name)
-    if metric is None:
-        meant = suggest_metric(name, also)
-        forms = listed([*(f"{known}@k" for known in METRIC_NAMES), *also])
-        help = f"did you mean `{meant}`?" if meant else f"known are {forms}"
-        found.add(
-            UNKNOWN_METRIC,
-            f"`{shorten(name, 40)}` is not a metric",
-            primary=document.span(path, key=key),
-            help=help,
+) -> bool:
+    traits = metric_traits(name)
+    if traits is not None and traits.kind == kind:
+        return True
+    forms = [f"{each.name}@k" if each.has_depth else each.name for each in metrics_of(kind)]
+    if traits is not None:
+        detail, help = (
+            f"`{name}` is a metric of kind {traits.kind}",
+            f"known here are {listed([*forms, *also])}",
         )
-    return metric
+    else:
+        meant = suggest_metric(name, also) if kind == "Embedding" else _suggest_text_metric(name, forms)
+        detail = f"`{shorten(name, 40)}` is not a metric"
+        help = f"did you mean `{meant}`?" if meant else f"known are {listed([*forms, *also])}"
+    found.add(UNKNOWN_METRIC, detail, primary=document.span(path, key=key), help=help)
+    return False
+
+
+def _suggest_text_metric(name: str, known: list[str]) -> str | None:
+    word = name[:60].strip().lower().replace("-", "_").replace(" ", "_")
+    return _OTHER_TEXT_NAMES.get(word) or nearest(word, known)
 
 
 def suggest_metric(name: str, also: tuple[str, ...] = ()) -> str | None:

@@ -5,7 +5,7 @@ from ftspec.diagnostics.model import Diagnostics, Related
 from ftspec.plan.objectives import TRAITS, traits_of
 from ftspec.source.document import Document
 from ftspec.spec.data import BeirSource, CodeSource, FileSource, Roles, Source
-from ftspec.spec.parts import Parts
+from ftspec.spec.parts import EmbeddingParts
 from ftspec.spec.suggest import listed
 
 Path = tuple[str | int, ...]
@@ -13,7 +13,7 @@ Path = tuple[str | int, ...]
 _JUDGED = ("positive", "negatives", "label", "score")
 
 
-def roles(parts: Parts, document: Document, found: Diagnostics) -> None:
+def roles(parts: EmbeddingParts, document: Document, found: Diagnostics) -> None:
     if parts.data is None:
         return
     for index, source in enumerate(parts.data.train):

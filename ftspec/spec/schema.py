@@ -10,44 +10,66 @@ from typing import Any
 from pydantic import BaseModel
 
 from ftspec.paths import shared_folder
-from ftspec.plan.metrics import LATENCY, METRIC_NAMES
+from ftspec.plan.metrics import LATENCY, METRIC_NAMES, metrics_of
 from ftspec.spec.base import Section
 from ftspec.spec.fields import sections_below
-from ftspec.spec.spec import EmbeddingSpec
+from ftspec.spec.kinds import SPECS
 
 FILE_NAME = "spec.schema.json"
 METRIC_PATTERN = rf"^({'|'.join(METRIC_NAMES)})@[1-9][0-9]*$"
+_METRICS: dict[str, dict[str, Any]] = {
+    "Embedding": {"pattern": METRIC_PATTERN},
+    "LLM": {"enum": [traits.name for traits in metrics_of("LLM")]},
+}
 
 
 def spec_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12). Titles and descriptions come from the sections' docstrings."""
-    schema = EmbeddingSpec.model_json_schema()
-    definitions: dict[str, Any] = schema.pop("$defs")
-    for section in sections_below(EmbeddingSpec):
-        target = schema if section is EmbeddingSpec else definitions[section.__name__]
-        _describe(target, section)
-    properties = schema["properties"]
-    properties["extends"] = {
-        "title": "extends",
-        "description": "One file or a list of files, relative to this one, whose values this spec takes over. "
-        "Mappings are merged, lists and scalars are replaced, `null` removes what was inherited. Relative paths, "
-        "wherever they were written, are relative to the folder of the spec that is given to the command.",
-        "anyOf": [
-            {"type": "string", "minLength": 1},
-            {"type": "array", "items": {"type": "string"}, "minItems": 1},
-        ],
-    }
-    properties["gates"]["propertyNames"] = {"anyOf": [{"pattern": METRIC_PATTERN}, {"const": LATENCY}]}
-    definitions["Evaluation"]["properties"]["metrics"]["items"]["pattern"] = METRIC_PATTERN
-    required = schema.pop("required")
+    """JSON Schema (draft 2020-12): one form for each kind. Titles and descriptions come from the sections'
+    docstrings."""
+    definitions: dict[str, Any] = {}
+    for kind, spec in SPECS.items():
+        form = spec.model_json_schema()
+        definitions |= form.pop("$defs")
+        definitions[spec.__name__] = form
+        for section in sections_below(spec):
+            _describe(definitions[section.__name__], section)
+        metric = _METRICS[kind]
+        evaluation = definitions[spec.model_fields["evaluation"].annotation.__name__]  # type: ignore[union-attr]
+        evaluation["properties"]["metrics"]["items"] |= metric
+        names = [metric, {"const": LATENCY}] if kind == "Embedding" else [metric]
+        form["properties"]["gates"]["propertyNames"] = {"anyOf": names}
+        form["properties"]["extends"] = _EXTENDS
+        form["if"], form["else"] = {"required": ["extends"]}, {"required": form.pop("required")}
+    kinds = [
+        {
+            "if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]},
+            "then": {"$ref": f"#/$defs/{spec.__name__}"},
+        }
+        for kind, spec in SPECS.items()
+    ]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:ftspec:schema:spec:1",
-        **schema,
+        "title": "ftspec",
+        "type": "object",
+        "properties": {"kind": {"title": "kind", "enum": list(SPECS), "description": "What is made."}},
         "if": {"required": ["extends"]},
-        "else": {"required": required},
+        "else": {"required": ["apiVersion", "kind"]},
+        "allOf": kinds,
         "$defs": definitions,
     }
+
+
+_EXTENDS = {
+    "title": "extends",
+    "description": "One file or a list of files, relative to this one, whose values this spec takes over. "
+    "Mappings are merged, lists and scalars are replaced, `null` removes what was inherited. Relative paths, "
+    "wherever they were written, are relative to the folder of the spec that is given to the command.",
+    "anyOf": [
+        {"type": "string", "minLength": 1},
+        {"type": "array", "items": {"type": "string"}, "minItems": 1},
+    ],
+}
 
 
 def schema_text() -> str:
@@ -73,10 +95,13 @@ def _describe(target: dict[str, Any], section: type[Section]) -> None:
 
 def field_docstrings(section: type[Section]) -> dict[str, str]:
     """The string under each field of the class. `type` needs none: the class's own docstring says it."""
+    texts: dict[str, str] = {}
+    for above in section.__bases__:
+        if issubclass(above, Section) and above is not Section:
+            texts |= field_docstrings(above)
     tree = ast.parse(inspect.getsource(section))
     body = tree.body[0]
     assert isinstance(body, ast.ClassDef)
-    texts: dict[str, str] = {}
     for statement, following in zip(body.body, body.body[1:], strict=False):
         if (
             isinstance(statement, ast.AnnAssign)

@@ -1,15 +1,11 @@
-"""`train`: the objective and the optimisation. Machine settings are decided by the plan instead."""
+"""`train` of kind Embedding: the objective and the optimisation."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from ftspec.spec.base import Section
-
-WARMUP_RATIO = 0.1  # where the spec names neither a ratio nor steps
-
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(gt=0)]
+from ftspec.spec.optimisation import Count, Optimisation, Positive
 
 
 class Contrastive(Section):
@@ -98,46 +94,18 @@ class Checks(Section):
     """Mean cosine of random documents above which embeddings count as collapsed."""
 
 
-class Train(Section):
+class Train(Optimisation):
     objective: Objective
     """What the model learns."""
     matryoshka: Matryoshka | None = None
     """Train prefixes of the embedding too."""
     global_batch_size: Annotated[int, Field(ge=2)] = 32
     """Rows of one optimizer step, over all devices. Hardware never changes it."""
-    num_train_epochs: Positive | None = None
-    """Passes over the training rows; default 1."""
-    max_steps: Count | None = None
-    """Optimizer steps, instead of epochs."""
     learning_rate: Positive = 2e-5
     """Peak learning rate."""
-    lr_scheduler_type: Literal[
-        "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup"
-    ] = "linear"
-    """Course of the learning rate after warmup."""
-    lr_num_cycles: Count | None = None
-    """Restarts of `cosine_with_restarts`; default 1."""
-    warmup_ratio: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Share of the steps in which the learning rate rises; default 0.1."""
-    warmup_steps: Annotated[int, Field(ge=0)] | None = None
-    """Steps in which the learning rate rises, instead of a share."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """Decoupled weight decay."""
-    max_grad_norm: Positive = 1.0
-    """Gradients with a larger norm are scaled down to it."""
-    optim: Literal["adamw", "adafactor", "sgd"] = "adamw"
-    """Optimizer."""
-    seed: int = 42
-    """Seed of shuffling, dropout and new weights."""
     early_stopping: EarlyStopping | None = None
     """Stop when the validation split no longer improves."""
     keep_best: bool = False
     """Keep the checkpoint that is best on the validation split, instead of the last."""
-    eval_steps: Count | None = None
-    """Steps between evaluations on the validation split; default: ten times in a run."""
-    save_steps: Count | None = None
-    """Steps between checkpoints; default: four times in a run, and at least every 200 steps."""
-    logging_steps: Count | None = None
-    """Steps between points of the loss curve; default: a hundred points in a run."""
     checks: Checks = Checks()
     """Judgements that can fail a run."""

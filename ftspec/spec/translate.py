@@ -10,6 +10,7 @@ from ftspec.diagnostics.model import Diagnostic
 from ftspec.source.document import Document
 from ftspec.spec.fields import key_places, literal_values, section_at, types_of
 from ftspec.spec.foreign import find_foreign
+from ftspec.spec.kinds import SPECS
 from ftspec.spec.suggest import listed, nearest, shorten
 
 Path = tuple[str | int, ...]
@@ -151,7 +152,9 @@ def _unknown_key(path: Path, tree: dict[str, Any], document: Document, *, helpfu
     shown = shorten(name, 40)
     detail = f"`{shown}` is not a key of `{dotted(where)}`" if where else f"`{shown}` is not a key of a spec"
     if is_union(where):
-        owners = [type_ for type_, other in types_of(where).items() if name in other.model_fields]
+        owners = [
+            type_ for type_, other in types_of(where, tree["kind"]).items() if name in other.model_fields
+        ]
         chosen = _value_at(tree, where).get("type")
         if owners:
             detail = f"`{shown}` is not a key of `{dotted(where)}` of type `{chosen}`"
@@ -163,31 +166,35 @@ def _unknown_key(path: Path, tree: dict[str, Any], document: Document, *, helpfu
         UNKNOWN_KEY,
         path,
         detail,
-        _key_help(name, where, here, list(section.model_fields)),
+        _key_help(name, where, here, list(section.model_fields), tree["kind"]),
         key=True,
     )
 
 
-def _key_help(name: str, where: Path, here: list[str], keys: list[str]) -> str:
+def _key_help(name: str, where: Path, here: list[str], keys: list[str], kind: str) -> str:
+    places = key_places(kind)
     folded = nearest(name, [key for key in here if key.lower() == name.lower().replace("-", "_")])
     if folded:
         return f"did you mean `{folded}`?"
-    if (foreign := find_foreign(name)) is not None:
+    if (foreign := find_foreign(name, kind)) is not None:
         return foreign.sentence(name)
     if near := nearest(name, here):
         return f"did you mean `{near}`?"
-    if places := key_places().get(name):
-        return f"`{name}` stands at {listed(places)}"
+    if name in places:
+        return f"`{name}` stands at {listed(places[name])}"
     if near := nearest(name, keys):
         return f"did you mean `{near}`? It is there already"
-    if (near := nearest(name, key_places())) and len(key_places()[near]) == 1:
-        return f"did you mean `{key_places()[near][0]}`?"
+    if (near := nearest(name, places)) and len(places[near]) == 1:
+        return f"did you mean `{places[near][0]}`?"
+    for other in SPECS:
+        if name in key_places(other):
+            return f"it is a key of kind {other}, at {listed(key_places(other)[name])}"
     of = f"`{dotted(where)}`" if where else "a spec"
     return f"the keys of {of} are {listed(keys, 'and')}"
 
 
 def _bad_tag(path: Path, tree: dict[str, Any], document: Document) -> Diagnostic:
-    known = list(types_of(path))
+    known = list(types_of(path, tree["kind"]))
     value = _value_at(tree, path)
     if "type" not in value:
         help = f"add `type:` with {listed(known)}"
@@ -214,10 +221,10 @@ def _not_among(path: Path, value: Any, known: list[Any], document: Document) -> 
 def _wrong_type(path: Path, expected: str, tree: dict[str, Any], document: Document) -> Diagnostic:
     value = _value_at(tree, path)
     detail = f"`{dotted(path)}` needs {expected}; this is {describe(value)}"
-    return _at(document, WRONG_TYPE, path, detail, _type_help(path, expected, value))
+    return _at(document, WRONG_TYPE, path, detail, _type_help(path, expected, value, tree["kind"]))
 
 
-def _type_help(path: Path, expected: str, value: Any) -> str:
+def _type_help(path: Path, expected: str, value: Any, kind: str) -> str:
     if value is None:
         return "give a value, or remove the key"
     if expected.startswith("text") and isinstance(value, bool | int | float):
@@ -230,7 +237,7 @@ def _type_help(path: Path, expected: str, value: Any) -> str:
         meant = words.get(value.lower()) or {"true": "true", "false": "false"}.get(value.lower())
         return f"write `{meant}`; YAML 1.2 reads `yes`, `no`, `on` and `off` as text" if meant else ""
     if expected == "a mapping" and isinstance(value, str) and is_union(path):
-        known = types_of(path)
+        known = types_of(path, kind)
         type_ = value if value in known else nearest(value, known) or next(iter(known))
         return (
             f"write `{path[-1]}: {{type: {type_}}}`"

@@ -106,7 +106,7 @@ def test_whole_numbers_serve_as_numbers(tmp_path: Path) -> None:
         ("evaluation.metrics=[recall@101]", "FTS207", "top_k"),
         ("evaluation.top_k=9", "FTS207", ""),
         ("kind=embedding", "FTS201", "did you mean `Embedding`?"),
-        ("kind=LLM", "FTS201", ""),
+        ("kind=Ranker", "FTS201", ""),
         ("kind=[1]", "FTS201", ""),
         ("apiVersion=1", "FTS201", ""),
         ("train.early_stopping={}", "FTS210", "data.split.validation"),
