@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ftspec.plan.facts import DecoderFacts
 from ftspec.plan.llm_data import LlmDataPlan
 from ftspec.plan.model import (
     Checks,
@@ -18,6 +19,7 @@ KIND = "LLM"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LlmModelPlan(ModelPlan):
+    facts: DecoderFacts
     quantization_bits: int | None  # of the frozen base under training; None: its own precision
 
 

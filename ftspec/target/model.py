@@ -161,6 +161,24 @@ class FieldLowering(_Part):
         return self
 
 
+class MemoryCosts(_Part):
+    """What a backend's own way of training an LLM costs, for the closed forms of `estimate.decoder`."""
+
+    loss_bytes_per_logit: Annotated[float, Field(ge=0, strict=False)] = 12
+    """Peak of the loss in bytes, per token and entry of the vocabulary: 12 for logits in fp32, their
+    logarithms and gradient; near 0 where the loss works in parts."""
+    bytes_per_4bit_parameter: Annotated[float, Field(ge=0.5)] = 0.516
+    """With scales: 0.516 for bitsandbytes with double quantisation, 0.5625 for groups of 64 in mlx."""
+    bytes_per_8bit_parameter: Annotated[float, Field(ge=1, strict=False)] = 1.004
+    """With scales."""
+    quantizes_embeddings: bool = False
+    """Whether embeddings and the output matrix are quantised with the linear layers."""
+
+    def quantized_bytes(self, bits: int) -> float:
+        """Bytes that a parameter takes in so many bits."""
+        return {4: self.bytes_per_4bit_parameter, 8: self.bytes_per_8bit_parameter}[bits]
+
+
 PlainOrSupport = Annotated[
     FeatureSupport, BeforeValidator(_spelled_out, json_schema_input_type=FeatureSupport | Support)
 ]
@@ -197,6 +215,8 @@ class TargetFile(_Part):
     """Variables of every process of this backend: `UNSLOTH_AUTO_INSTALL: "0"`."""
     features: dict[Annotated[Feature, Field(strict=False)], PlainOrSupport]
     """What it can do. A feature that is not named is not implemented."""
+    memory: MemoryCosts = Field(default_factory=MemoryCosts)
+    """What its way of training an LLM costs."""
     fields: dict[FieldPath, FieldLowering]
     """Plan field → native option, or why it is ignored. `model.facts.*` stands for all below."""
     programs: Names = ()
@@ -213,7 +233,7 @@ class TargetFile(_Part):
             why = f"{self.name} does not describe it"
             return FeatureSupport(support=Support.NOT_IMPLEMENTED, why=why)
         if device is not None and found.devices is not None and device not in found.devices:
-            why = f"only on {', '.join(found.devices)}"
+            why = f"only on {', '.join(found.devices)}" + (f": {found.why}" if found.why else "")
             return FeatureSupport(support=Support.IMPOSSIBLE, why=why)
         return found
 

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ftspec.paths import shared_folder
-from ftspec.target.model import FeatureSupport, FieldLowering, TargetFile
+from ftspec.target.model import FeatureSupport, FieldLowering, MemoryCosts, TargetFile
 
 FILE = "target.schema.json"
 
@@ -19,7 +19,7 @@ def target_schema() -> str:
     made (`use_attribute_docstrings`): that would take every plan longer than reading a backend does."""
     schema = TargetFile.model_json_schema()
     _describe(schema, TargetFile)
-    for part in (FeatureSupport, FieldLowering):
+    for part in (FeatureSupport, FieldLowering, MemoryCosts):
         _describe(schema["$defs"][part.__name__], part)
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
