@@ -147,6 +147,7 @@ def make_llm_run_folder(
     folder: Path,
     backend: str,
     model: Path,
+    /,
     rows: Sequence[Row] | None = None,
     *,
     test: Sequence[Row] | None = None,

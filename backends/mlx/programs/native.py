@@ -14,7 +14,7 @@ import mlx.optimizers as optim
 from events import CheckFailedError
 from llm_settings import Adapter, Settings, Train
 from mlx import nn
-from mlx.utils import tree_flatten
+from mlx.utils import tree_flatten, tree_map
 from mlx_lm.tuner.trainer import TrainingArgs
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
@@ -76,6 +76,7 @@ class ClippedOptimizer(optim.MultiOptimizer):  # type: ignore[misc]
         optimizers[0].state["grad_norm"] = mx.array(0.0)
 
     def apply_gradients(self, gradients: Any, parameters: Any) -> Any:
+        gradients = tree_map(lambda value: value.astype(mx.float32), gradients)  # a norm in bf16 is off by 1 %
         clipped, norm = optim.clip_grad_norm(gradients, self.max_norm or math.inf)
         self.optimizers[0].state["grad_norm"] = norm
         return super().apply_gradients(clipped if self.max_norm else gradients, parameters)
@@ -101,7 +102,6 @@ class Master:
         super().init_single(state["master"], state)  # type: ignore[misc]
 
     def apply_single(self, gradient: Any, parameter: Any, state: Any) -> Any:
-        gradient = gradient.astype(mx.float32)
         state["master"] = super().apply_single(gradient, state["master"], state)  # type: ignore[misc]
         return state["master"].astype(parameter.dtype)
 
