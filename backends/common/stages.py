@@ -19,7 +19,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import NoReturn, Protocol, TypeVar
 
 from events import CheckFailedError, Events, InterruptedRunError, StageEvents
 from ranks import INSIDE, Ranks, launch_ranks
@@ -54,8 +54,12 @@ def run_program(
     work: Callable[[str, S, StopRequest], Work],
     *,
     num_processes: Callable[[S], int] = lambda settings: 1,
+    renew: bool = False,
 ) -> int:
     """The whole of a main.py; its exit code.
+
+    `renew`: each stage begins in a new interpreter, for libraries that change others when they are
+    imported; not with several processes.
 
     `work` gives the function of a stage by name; it is asked when the stage begins, so that it can import
     its libraries late. More than one process: this one starts the others and waits for them, unless it is
@@ -82,14 +86,26 @@ def run_program(
         if planned > 1 and not ranks.launched:
             return launch_ranks(planned, [sys.executable, *sys.argv], stop)
         with Events(root / "events.jsonl") as events:
+            used = False
             for stage in settings.stages:
                 if stage.name in chosen and not is_done(root, stage):
+                    if used and renew:
+                        _begin_again()
+                    used = True
                     said = StageEvents(events, stage.name, silent=ranks.rank > 0)
                     code = _run_stage(root, stage, said, stop, ranks, planned, work, settings)
                     if code:
                         return code
     ranks.leave()
     return 0
+
+
+def _begin_again() -> NoReturn:
+    """This program from its start, in this process: the finished stages are skipped. Files that it holds
+    open, the lock among them, are closed on the way."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, *sys.argv])
 
 
 @contextlib.contextmanager

@@ -376,6 +376,36 @@ NOT_SEARCHABLE = _code(
     "this model does not search",
     "`ftspec query` asks models of kind Embedding; other kinds are loaded by their own libraries.",
 )
+LOSS_DIVERGED = _code(
+    "FTS650",
+    "error",
+    "the training diverged",
+    "The mean loss of the last steps is above `train.checks.divergence_factor` times that of the first ones.\n"
+    "The run ends at once, as such a model is of no use. Lower the learning rate, or warm up for longer.",
+)
+MERGE_DIFFERS = _code(
+    "FTS651",
+    "error",
+    "the merged model differs from base and adapter",
+    "After a merge the written model is loaded again, and its logits on some training rows are compared with\n"
+    "those of base and adapter. They are further apart than the rounding of the export's dtype explains.\n"
+    "`export.merge: false` ships the adapter alone; `export.dtype: fp32` rounds least.",
+)
+TRAINABLE_DIFFERS = _code(
+    "FTS652",
+    "error",
+    "trainable parameters do not match the plan",
+    "The backend would train another number of parameters than was planned, or `adapter.target_modules`\n"
+    "name no layer of the model.",
+)
+BASE_MISREAD = _code(
+    "FTS653",
+    "error",
+    "the backend reads the base model differently",
+    "Weights that the architecture needs are missing (they would be random), or a setting of config.json,\n"
+    "such as the base of rotary positions, does not reach the backend's model. Its results would be those of\n"
+    "another model.",
+)
 BACKEND_NOT_INSTALLABLE = _code(
     "FTS660",
     "error",

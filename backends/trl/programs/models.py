@@ -1,5 +1,6 @@
 """Loading the base, its adapter, and what was trained; always from local safetensors."""
 
+import importlib.util
 import os
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,8 @@ def load_model(folder: Path, settings: Settings, *, dtype: str, quantized: bool,
         "output_loading_info": True,
     }
     if quantized and wishes.quantization_bits is not None:
+        if importlib.util.find_spec("bitsandbytes") is None:
+            raise CheckFailedError("FTS605", "a quantised base needs bitsandbytes: pip install bitsandbytes")
         config: Any = BitsAndBytesConfig
         options["quantization_config"] = config(
             **quantization_options(wishes.quantization_bits, DTYPES[dtype])

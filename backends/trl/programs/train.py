@@ -2,11 +2,12 @@
 
 import gc
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import llm_checkpoints
+import parity
 import torch
 from datasets import Dataset
 from events import CheckFailedError, InterruptedRunError, StageEvents
@@ -15,7 +16,7 @@ from llm_export import save_adapter, save_model
 from llm_follow import Follower, write_curve, write_json
 from llm_rows import TokenRow, read_token_rows
 from llm_settings import Settings
-from llm_torch import check_trainable, judge_parity, padding_token, sample_logits, training_batch
+from llm_torch import check_trainable, padding_token, sample_logits, training_batch
 from llm_trainer import PlannedTrainer, Record, load_weights, validator
 from memory import peak_bytes, start_peak
 from models import adapters_in_fp32, add_adapter, load_adapter, load_model, load_tokenizer, place
@@ -32,10 +33,66 @@ class Trainer(PlannedTrainer, SFTTrainer):  # type: ignore[misc] # its base is o
     """trl's trainer on the plan's tokens, targets and order."""
 
 
+def load_to_train(root: Path, settings: Settings) -> Any:
+    """The base in the planned precision with fresh adapters, or all of it in fp32 to be trained itself:
+    what is trained has fp32 weights, and autocast does the arithmetic."""
+    adapter = settings.adapter
+    dtype = "fp32" if adapter is None else settings.machine.precision
+    device = place(settings.machine.device)
+    model = load_model(root / settings.model.folder, settings, dtype=dtype, quantized=True, device=device)
+    return model if adapter is None else add_adapter(model, adapter)
+
+
+def export(root: Path, settings: Settings, model: Any, folder: Path) -> dict[str, Any] | None:
+    """Write model/ and adapter/; how near the merged model is to base and adapter."""
+    base, precision = root / settings.model.folder, settings.machine.precision
+    if settings.adapter is None:
+        save_model(model, base, folder / "model", dtype=settings.export.dtype)
+        return None
+    save_adapter(model, folder / "adapter")
+    if not settings.export.merge:
+        return None
+    device = place(settings.machine.device)
+    if settings.model.quantization_bits is not None:
+        # Adapters go into the base as it was before it was quantised, on the CPU: it may not fit elsewhere.
+        del model
+        _free()
+        device = "cpu"
+        unquantized = load_model(base, settings, dtype=precision, quantized=False, device=device)
+        model = load_adapter(unquantized, folder / "adapter")
+    return merge(root, settings, model, folder, device)
+
+
+def merge(root: Path, settings: Settings, model: Any, folder: Path, device: str) -> dict[str, Any]:
+    """Write model/ from a base with its adapter; how near it is to the two."""
+    base, dtype, precision = root / settings.model.folder, settings.export.dtype, settings.machine.precision
+    rows = read_token_rows(root / settings.data.folder / "train.jsonl", settings.model.max_seq_length)
+    filler = padding_token(load_tokenizer(base, settings))
+    model.eval()
+    before = sample_logits(model, rows, filler=filler, device=device)
+    save_model(model.merge_and_unload(), base, folder / "model", dtype=dtype)
+    del model
+    _free()
+    merged = load_model(folder / "model", settings, dtype=precision, quantized=False, device=device)
+    merged.eval()
+    after = sample_logits(merged, rows, filler=filler, device=device)
+    return parity.judge(before, after, dtypes=(dtype, precision), rows=min(len(rows), parity.ROWS))
+
+
 def run_train(
-    root: Path, settings: Settings, folder: Path, *, events: StageEvents, stop: StopRequest
+    root: Path,
+    settings: Settings,
+    folder: Path,
+    *,
+    events: StageEvents,
+    stop: StopRequest,
+    load: Callable[[Path, Settings], Any] = load_to_train,
+    export: Callable[[Path, Settings, Any, Path], dict[str, Any] | None] = export,
 ) -> None:
-    """Train, judge, save. Resumes from the newest complete checkpoint below `folder`."""
+    """Train, judge, save. Resumes from the newest complete checkpoint below `folder`.
+
+    `load` and `export` are those of a backend with the same trainer and other models.
+    """
     device, ranks = settings.machine.device, Ranks.here()
     start_peak(device)
     set_seed(settings.train.seed)
@@ -45,7 +102,7 @@ def run_train(
         len(rows), settings.train.seed, settings.train.total_steps * settings.train.global_batch_size
     )
     tokenizer = load_tokenizer(root / settings.model.folder, settings)
-    model = _load_to_train(root, settings)
+    model = load(root, settings)
     total, trainable = check_trainable(model, settings.model.trainable_parameters)
 
     saved = folder / "checkpoints"
@@ -82,7 +139,9 @@ def run_train(
     del trainer, record
     if ranks.rank > 0:
         return
-    parity = _export(root, settings, model, folder, data, padding_token(tokenizer))
+    last = [model]  # the only reference goes to the export, which has two models in memory otherwise
+    del model
+    agreement = _export(root, settings, last.pop(), folder, rows, padding_token(tokenizer))
     write_curve(folder / "curve.jsonl", run.curve)
     info = {
         **follower.summary(rows, order),
@@ -93,20 +152,10 @@ def run_train(
         "warm_started": False,
         "world_size": ranks.size,
         "checks": judged,
-        "parity": parity,
+        "parity": agreement,
     }
     write_json(folder / "info.json", info)
     shutil.rmtree(saved, ignore_errors=True)
-
-
-def _load_to_train(root: Path, settings: Settings) -> Any:
-    """The base in the planned precision with fresh adapters, or all of it in fp32 to be trained itself:
-    what is trained has fp32 weights, and autocast does the arithmetic."""
-    adapter = settings.adapter
-    dtype = "fp32" if adapter is None else settings.machine.precision
-    device = place(settings.machine.device)
-    model = load_model(root / settings.model.folder, settings, dtype=dtype, quantized=True, device=device)
-    return model if adapter is None else add_adapter(model, adapter)
 
 
 def _build_trainer(
@@ -151,37 +200,13 @@ def _check_machine(args: Any, settings: Settings) -> None:
         )
     if args.device.type != planned.device:
         raise CheckFailedError("FTS606", f"training would run on {args.device}, planned is {planned.device}")
+    if (args.bf16, args.fp16) != (planned.precision == "bf16", planned.precision == "fp16"):
+        raise CheckFailedError("FTS606", f"the trainer would not compute in {planned.precision}, as planned")
     if planned.num_processes == 1 and args.n_gpu > 1:
         args._n_gpu = 1  # or the trainer would spread the batch over every GPU that it sees
 
 
-def _export(
-    root: Path, settings: Settings, model: Any, folder: Path, data: Path, filler: int
-) -> dict[str, Any] | None:
-    """Write model/ and adapter/; how near the merged model is to base and adapter."""
-    base, dtype = root / settings.model.folder, settings.export.dtype
-    if settings.adapter is None:
-        save_model(model, base, folder / "model", dtype=dtype)
-        return None
-    save_adapter(model, folder / "adapter")
-    if not settings.export.merge:
-        return None
-    device, precision = place(settings.machine.device), settings.machine.precision
-    model.eval()
-    if settings.model.quantization_bits is not None:
-        # Adapters go into the base as it was before it was quantised, on the CPU: it may not fit elsewhere.
-        del model
-        gc.collect()
-        device = "cpu"
-        unquantized = load_model(base, settings, dtype=precision, quantized=False, device=device)
-        model = load_adapter(unquantized, folder / "adapter")
-        model.eval()
-    rows = read_token_rows(data / "test.jsonl", settings.model.max_seq_length)
-    before = sample_logits(model, rows, filler=filler, device=device)
-    save_model(model.merge_and_unload(), base, folder / "model", dtype=dtype)
-    del model
+def _free() -> None:
     gc.collect()
-    merged = load_model(folder / "model", settings, dtype=precision, quantized=False, device=device)
-    merged.eval()
-    after = sample_logits(merged, rows, filler=filler, device=device)
-    return judge_parity(before, after, dtypes=(dtype, precision), rows=len(rows))
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
