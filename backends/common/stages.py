@@ -105,7 +105,7 @@ def _begin_again() -> NoReturn:
     open, the lock among them, are closed on the way."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, *sys.argv])
+    os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606 - no shell is meant
 
 
 @contextlib.contextmanager

@@ -60,7 +60,9 @@ def export(root: Path, settings: Settings, model: Any, folder: Path) -> dict[str
         device = "cpu"
         unquantized = load_model(base, settings, dtype=precision, quantized=False, device=device)
         model = load_adapter(unquantized, folder / "adapter")
-    return merge(root, settings, model, folder, device)
+    last = [model]
+    del model
+    return merge(root, settings, last.pop(), folder, device)
 
 
 def merge(root: Path, settings: Settings, model: Any, folder: Path, device: str) -> dict[str, Any]:
@@ -141,7 +143,7 @@ def run_train(
         return
     last = [model]  # the only reference goes to the export, which has two models in memory otherwise
     del model
-    agreement = _export(root, settings, last.pop(), folder, rows, padding_token(tokenizer))
+    agreement = export(root, settings, last.pop(), folder)
     write_curve(folder / "curve.jsonl", run.curve)
     info = {
         **follower.summary(rows, order),
