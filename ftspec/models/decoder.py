@@ -44,6 +44,7 @@ class _Counts:
     layer: int
     linear: int
     linear_widths: dict[str, int]
+    linear_outputs: dict[str, int]
     dtype: str
     tied: bool
 
@@ -121,6 +122,7 @@ def _read(folder: Path, id: str, origin: str, digests: DigestCache) -> DecoderFa
         layer_parameters=counts.layer,
         linear_modules=tuple(counts.linear_widths),
         linear_widths=FrozenMap(counts.linear_widths),
+        linear_outputs=FrozenMap(counts.linear_outputs),
         weights_bytes=weights.size_bytes,
         weights_dtype=counts.dtype,
         needs_remote_code=remote_code,
@@ -163,6 +165,7 @@ def _count(
     dtypes: Counter[str] = Counter()
     layers: defaultdict[int, int] = defaultdict(int)
     widths: Counter[str] = Counter()
+    outputs: Counter[str] = Counter()
     total = embedding = linear = 0
     output = any(_owner(tensor) in _OUTPUT for tensor in tensors)
     tied = _is_tied(config, output, folder)
@@ -191,6 +194,7 @@ def _count(
         elif len(tensor.shape) == 2 and tensor.name.endswith(".weight") and owner not in _OUTPUT:
             linear += tensor.count
             widths[owner] += sum(tensor.shape)
+            outputs[owner] += tensor.shape[0]
     if sorted(layers) != list(range(num_layers)):
         raise UnreadableModelError(
             f"{folder} has weights of {len(layers)} layers, config.json says {num_layers}"
@@ -203,6 +207,7 @@ def _count(
         layer=max(layers.values()),
         linear=linear,
         linear_widths=dict(sorted(widths.items())),
+        linear_outputs=dict(sorted(outputs.items())),
         dtype=dtypes.most_common(1)[0][0],
         tied=tied,
     )

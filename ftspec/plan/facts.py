@@ -54,6 +54,8 @@ class DecoderFacts(ModelFacts):
     num_key_value_heads: int
     head_dim: int
     tied_embeddings: bool  # the output matrix is the table of the embeddings
+    # last name part -> sum of outputs over all linear layers that end in it: what DoRA scales one by one
+    linear_outputs: FrozenMap[int] = FrozenMap()
     linear_parameters: int  # of all `linear_modules`: what adapters sit on, and what is quantised
     chat_template: bool  # the tokenizer brings one
     eos_token_ids: tuple[int, ...]  # each of them ends an answer
