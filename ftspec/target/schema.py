@@ -9,7 +9,17 @@ from typing import Any
 from pydantic import BaseModel
 
 from ftspec.paths import shared_folder
-from ftspec.target.model import FeatureSupport, FieldLowering, MemoryCosts, TargetFile
+from ftspec.target.model import (
+    Command,
+    Condition,
+    Emission,
+    FeatureSupport,
+    FieldCase,
+    FieldLowering,
+    MemoryCosts,
+    OptionsWhere,
+    TargetFile,
+)
 
 FILE = "target.schema.json"
 
@@ -19,8 +29,11 @@ def target_schema() -> str:
     made (`use_attribute_docstrings`): that would take every plan longer than reading a backend does."""
     schema = TargetFile.model_json_schema()
     _describe(schema, TargetFile)
-    for part in (FeatureSupport, FieldLowering, MemoryCosts):
+    for part in (FeatureSupport, FieldLowering, MemoryCosts, Emission):
         _describe(schema["$defs"][part.__name__], part)
+    for special in (FieldCase, OptionsWhere, Command):
+        _describe(schema["$defs"][special.__name__], Condition)
+        _describe(schema["$defs"][special.__name__], special)
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
