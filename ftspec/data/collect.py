@@ -14,7 +14,7 @@ from ftspec.plan.facts import SourceFacts
 
 INGEST_VERSION = VERSIONS["ingest"]  # raised there when the same sources give other rows
 MAX_FAULTS_SHOWN = 20
-_EXAMPLES = 3
+EXAMPLES = 3  # faults of a source that its facts keep
 _SKIP = "mend the rows; or `data.on_error: skip` leaves them out, and the plan counts them"
 
 
@@ -64,12 +64,12 @@ def collect(
             continue
         place = (*source_key(request, index), "path")
         if request.on_error == "fail" and not source.skips_faults:
-            shown = _report(faults, shown, found)
+            shown = report_faults(faults, shown, found)
         elif count == 0:
             found.add(
                 SOURCE_EMPTY,
                 f"`{source.label}`: {len(faults)} rows skipped, none left",
-                help=_first(faults),
+                help=first_of(faults),
                 about=place,
             )
         if count == 0 and not faults:
@@ -87,7 +87,7 @@ def collect(
                 files=len(source.files),
                 rows=count,
                 skipped=len(faults),
-                skip_examples=tuple(str(fault) for fault in faults[:_EXAMPLES]),
+                skip_examples=tuple(str(fault) for fault in faults[:EXAMPLES]),
             )
         )
     if found.has_errors:
@@ -139,11 +139,12 @@ def _counter(total: int, on_progress: Progress | None) -> Callable[[], None]:
     return done
 
 
-def _first(faults: list[RowFault]) -> str:
+def first_of(faults: list[RowFault]) -> str:
     return f"the first: {faults[0]}" if faults else ""
 
 
-def _report(faults: list[RowFault], shown: int, found: Diagnostics) -> int:
+def report_faults(faults: list[RowFault], shown: int, found: Diagnostics) -> int:
+    """Each fault as an error with its place, at most 20 in all; returns how many were shown by now."""
     here = faults[: max(0, MAX_FAULTS_SHOWN - shown)]
     for fault in here:
         end = len(fault.excerpt) + 1

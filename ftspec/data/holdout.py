@@ -28,7 +28,7 @@ def hold_out(rows: tuple[Row, ...], *, mode: str, share: float, seed: int, purpo
     sizes: dict[str, int] = {}
     for unit in units:
         sizes[unit] = sizes.get(unit, 0) + 1
-    taken = _draw(sizes, share * len(rows), seed, purpose)
+    taken = draw_units(sizes, share * len(rows), seed, purpose)
     held = tuple(row for row, unit in zip(rows, units, strict=True) if unit in taken)
     kept, dropped = drop_shared(
         tuple(row for row, unit in zip(rows, units, strict=True) if unit not in taken),
@@ -91,7 +91,7 @@ def _components(rows: tuple[Row, ...]) -> list[str]:
     return [root(query) for query in queries]
 
 
-def _draw(sizes: dict[str, int], wanted: float, seed: int, purpose: str) -> set[str]:
+def draw_units(sizes: dict[str, int], wanted: float, seed: int, purpose: str) -> set[str]:
     """Units in the order of their hashes, each taken if that brings the sum nearer to `wanted`.
 
     At least one unit is taken, and at least one is left where there are two.

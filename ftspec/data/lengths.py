@@ -1,7 +1,7 @@
 """Lengths of texts in tokens, and what batches of them are padded to."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ftspec.data.rows import order_hash
@@ -20,9 +20,14 @@ def text_lengths(
     no tokenizer.
     """
     drawn = sorted(set(texts), key=lambda text: order_hash(seed, "lengths", text))[:MAX_TEXTS]
-    if not drawn:
+    counts = _count_tokens(tokenizer_json, drawn) if drawn else []
+    return length_facts(counts, max_seq_length=max_seq_length, batch_size=batch_size)
+
+
+def length_facts(counts: Sequence[int], *, max_seq_length: int, batch_size: int) -> TextLengths:
+    """Of lengths in a random order, on which `padded_mean` depends alone; all zero without any."""
+    if not counts:
         return TextLengths(count=0, mean=0.0, p50=0, p95=0, max=0, share_above_limit=0.0, padded_mean=0.0)
-    counts = _count_tokens(tokenizer_json, drawn)
     ranked = sorted(counts)
     cut = [min(count, max_seq_length) for count in counts]
     full = len(cut) // batch_size or 1

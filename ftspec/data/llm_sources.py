@@ -11,7 +11,7 @@ from ftspec.data.llm_rows import LlmRow, Message
 from ftspec.data.paths import require, resolve_path
 from ftspec.data.rows import RowFault, SourceFile, text_id
 from ftspec.data.table_files import Record, format_of, read_records
-from ftspec.plan.llm_data import LlmSource, RaftFacts
+from ftspec.plan.llm_data import LlmSource
 
 ROLES = ("system", "user", "assistant", "tool")
 _LOOK_AHEAD = 100  # records whose keys are taken for the columns of a JSONL file
@@ -34,9 +34,8 @@ class TextSource(Protocol):
 
     def rows(self) -> Iterator[LlmRow | RowFault]: ...
 
-    @property
-    def raft_facts(self) -> RaftFacts | None:
-        """Of the rows read; None for other sources."""
+    def synthetic_digest(self) -> str | None:
+        """Of what a model wrote for this source; None where nothing is."""
         ...
 
 
@@ -60,8 +59,7 @@ class TableText:
     def settings(self) -> dict[str, object]:
         return {"type": self.type, "format": self.format, "roles": dict(sorted(self.roles.items()))}
 
-    @property
-    def raft_facts(self) -> None:
+    def synthetic_digest(self) -> None:
         return None
 
     def rows(self) -> Iterator[LlmRow | RowFault]:
@@ -83,6 +81,7 @@ class TableText:
         tools = None
         if "tools" in self.roles and record.get(self.roles["tools"]) is not None:
             tools = tuple(_tools(list_of(record, self.roles["tools"]), self.roles["tools"])) or None
+        group = self._group(record)
         last = messages[-1]
         spoken = str(last.get("content") or "").strip()
         return LlmRow(
@@ -90,21 +89,22 @@ class TableText:
             messages=messages,
             tools=tools,
             answers=self._answers(record, spoken if not last.get("tool_calls") else ""),
-            group=self._group(record),
-            slices=slices_of(record, self.slices),
+            group=group,
+            slices=slices_of(record, self.slices, group),
             source=self.index,
             line=line,
         )
 
     def _completion(self, record: dict[str, Any], line: int, ids: set[str]) -> LlmRow:
         completion = text_of(record, self.roles["completion"])
+        group = self._group(record)
         return LlmRow(
             id=self._id(record, ids),
             prompt=text_of(record, self.roles["prompt"]),
             completion=completion,
             answers=self._answers(record, completion.strip()),
-            group=self._group(record),
-            slices=slices_of(record, self.slices),
+            group=group,
+            slices=slices_of(record, self.slices, group),
             source=self.index,
             line=line,
         )
@@ -159,8 +159,12 @@ def unique(id: str, ids: set[str]) -> str:
     return id
 
 
-def slices_of(record: dict[str, Any], names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    return tuple((name, str(record[name])) for name in names if record.get(name) is not None)
+def slices_of(
+    record: dict[str, Any], names: tuple[str, ...], group: str | None
+) -> tuple[tuple[str, str], ...]:
+    """The named columns, and the group: results are sliced by it too."""
+    found = [(name, str(record[name])) for name in names if record.get(name) is not None]
+    return tuple(sorted([*found, ("group", group)] if group is not None else found))
 
 
 def content_id(row: LlmRow) -> str:

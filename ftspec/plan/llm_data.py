@@ -15,6 +15,8 @@ from ftspec.plan.synth import SynthSettings
 REFUSAL = "The documents do not answer this."
 QUOTE_BEGIN, QUOTE_END, ANSWER_MARK = "##begin_quote##", "##end_quote##", "<ANSWER>:"
 
+NO_LENGTHS = TextLengths(count=0, mean=0.0, p50=0, p95=0, max=0, share_above_limit=0.0, padded_mean=0.0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RaftFile:
@@ -81,6 +83,7 @@ class RaftFacts:
     distractors: int  # k; the largest, where sources differ
     retriever: str  # bm25 | random | "bm25, random" where sources differ
     answers: str  # extractive | written
+    not_written: int = 0  # questions left out: the model wrote no usable answer (`answers: written`)
     answers_not_found: int  # questions left out: no answer of theirs is a span of its document
     random_distractors: int  # distractors drawn at random because the retriever found too few
     mean_overlap: float  # mean share of the question's words that a distractor holds: how hard they are
@@ -112,6 +115,8 @@ class LlmDataFacts(DataFacts):
     trained_tokens: int  # those of them that are masked in
     test_tokens: int
     tested_tokens: int  # tokens that test loss is a mean over
+    # What is trained: after drops, cuts and packing; `padded_mean` in batches of global_batch_size.
+    sequence_lengths: TextLengths = NO_LENGTHS
     longest_prompt: int = 0  # of the test rows, in tokens: what answers are generated from
     template_refused: int = 0  # rows of all sides that the chat template refused (on_error: skip)
     test_with_answers: int = 0  # test rows that generated answers can be compared on
