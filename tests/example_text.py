@@ -89,6 +89,10 @@ def example_text_plan(
         trained_tokens=300,
         test_tokens=450,
         tested_tokens=ROWS * TOKENS,
+        longest_prompt=12,
+        template_refused=0,
+        test_with_answers=ROWS * 3 // 4,
+        test_raft=ROWS // 2,
         raft=RaftFacts(
             documents=60,
             questions=120,

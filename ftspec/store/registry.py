@@ -28,6 +28,7 @@ from ftspec.store.project import Project
 from ftspec.store.records import ModelRow, forget_model
 
 REGISTRATION = ".registration.json"
+ADAPTER = "adapter"  # folder of an adapter, inside a registered model and inside a train artefact
 _CURRENT = "current"
 _HIGHEST = "highest"
 _NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,62}$")

@@ -9,8 +9,15 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ftspec.evaluate.card import evidence_lines, gate_lines
-from ftspec.evaluate.evidence import Example, MetricSummary, Summary, summary_document
+from ftspec.evaluate.card_evidence import evidence_lines, gate_lines
+from ftspec.evaluate.evidence import (
+    Example,
+    MetricSummary,
+    Summary,
+    TextExample,
+    plural,
+    summary_document,
+)
 from ftspec.evaluate.gates import Outcome, Verdict, verdict_document
 from ftspec.evaluate.words import (
     bound_text,
@@ -21,8 +28,10 @@ from ftspec.evaluate.words import (
     gain_text,
     interval_text,
     markdown_text,
+    metric_gain_text,
     metric_label,
     p_text,
+    unmeasured,
     value_text,
 )
 from ftspec.view.lines import new_console
@@ -40,6 +49,7 @@ _STYLES = {
 }
 _ROOM_FOR_P = 100  # columns from which on the main table has room for p-values
 _ROOM_FOR_COUNTS = 76  # … for wins and losses, and slices for their intervals
+_ROOM_FOR_WORDS = 12  # more of it, where gains are told in words
 _SLICES = 8
 _SLICE_NAME = 18
 _INDENT = 2
@@ -60,7 +70,7 @@ def evidence_markdown(summary: Summary, verdict: Verdict) -> str:
     lines = [
         f"**{markdown_text(finding(summary))}**",
         "",
-        f"Verdict: {verdict.verdict}. {consequence(verdict.verdict)}",
+        f"Verdict: {verdict.verdict}. {consequence(verdict.verdict, summary.noun)}",
         "",
         *gate_lines(verdict),
         *evidence_lines(summary),
@@ -68,10 +78,10 @@ def evidence_markdown(summary: Summary, verdict: Verdict) -> str:
     for title, examples in (("Improved most", summary.improvements), ("Lost most", summary.regressions)):
         if examples:
             lines += [f"## {title}", ""]
-            lines += [
-                f"- {value_text(each.base)} → {value_text(each.tuned)} {markdown_text(each.text)}"
-                for each in examples
-            ]
+            for each in examples:
+                moved = f"{value_text(each.base)} → {value_text(each.tuned)}"
+                lines.append(f"- {moved} {markdown_text(each.text)}")
+                lines += [f"  - {name}: {markdown_text(text)}" for name, text in _answers(each)]
             lines.append("")
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -85,6 +95,8 @@ def _parts(summary: Summary, verdict: Verdict, width: int) -> Iterator[Renderabl
     yield _finding(summary)
     yield ""
     yield _metric_table(summary, width)
+    for line in unmeasured(summary):
+        yield Padding(Text(line, "dim"), (0, 0, 0, _INDENT))
     yield ""
     yield from _gates(verdict)
     if len(summary.dimensions) > 1:
@@ -125,28 +137,31 @@ def _indented(table: Table) -> Padding:
 
 
 def _metric_table(summary: Summary, width: int) -> Padding:
-    with_p = width >= _ROOM_FOR_P
+    words = 0 if summary.text is None else _ROOM_FOR_WORDS
+    with_p = width >= _ROOM_FOR_P + words
     interval = f"{summary.confidence * 100:g} % interval"
     heads = [("", False), ("base", True), ("tuned", True), ("gain", True), (interval, True)]
     heads += [("p", True)] if with_p else []
-    with_counts = width >= _ROOM_FOR_COUNTS
+    with_counts = width >= _ROOM_FOR_COUNTS + words
     heads += [("better", True), ("same", True), ("worse", True)] if with_counts else []
     table = _table(heads)
     for metric in summary.metrics:
-        cells: list[str | Text] = [metric_label(metric.metric), *_compared(metric)]
+        cells = [metric_label(metric.metric), *_compared(metric, in_words=width >= _ROOM_FOR_COUNTS)]
         cells += [p_text(metric.p_value)] if with_p else []
         counts = (metric.wins, metric.ties, metric.losses) if with_counts else ()
         table.add_row(*cells, *(f"{count:,}" for count in counts))
     return _indented(table)
 
 
-def _compared(metric: MetricSummary) -> list[str | Text]:
+def _compared(metric: MetricSummary, *, in_words: bool = True) -> list[str | Text]:
+    """Base, tuned, gain and interval. A narrow terminal has no room for gains in words."""
     word = comparison(metric)
     style = "" if word in ("the same", "cannot tell") else _STYLES[word].removeprefix("bold ")
+    gain = metric_gain_text(metric.metric, metric.gain.mean) if in_words else gain_text(metric.gain.mean)
     return [
         value_text(metric.base.mean),
         value_text(metric.tuned.mean),
-        Text(gain_text(metric.gain.mean), style),
+        Text(gain, style),
         interval_text(metric.gain),
     ]
 
@@ -174,19 +189,21 @@ def _dimensions(summary: Summary) -> Iterator[RenderableType]:
 
 
 def _slices(summary: Summary, width: int) -> Iterator[RenderableType]:
-    """The largest slices; a narrow terminal has no room for their intervals."""
+    """The largest slices that define the primary metric; a narrow terminal has no room for their intervals."""
     full = width >= _ROOM_FOR_COUNTS
-    heads = [("queries", True), ("base", True), ("tuned", True), ("gain", True)]
+    heads = [(plural(summary.noun), True), ("base", True), ("tuned", True), ("gain", True)]
     heads += [("interval", True)] if full else []
     table = _table([(f"slices, {metric_label(summary.primary)}", False), *heads, ("p*", True)])
-    for part in summary.slices[:_SLICES]:
-        metric = part.metric(summary.primary)
+    slices = [(part, metric) for part in summary.slices if (metric := part.find(summary.primary)) is not None]
+    if not slices:
+        return
+    for part, metric in slices[:_SLICES]:
         p = metric.p_value if metric.p_adjusted is None else metric.p_adjusted
         name = cut(safe(excerpt(f"{part.column} {part.value}", 200)), _SLICE_NAME)
-        compared = _compared(metric) if full else _compared(metric)[:-1]
+        compared = _compared(metric) if full else _compared(metric, in_words=False)[:-1]
         table.add_row(Text(name), f"{part.queries:,}", *compared, p_text(p))
     yield _indented(table)
-    rest = len(summary.slices) - _SLICES
+    rest = len(slices) - _SLICES
     more = f"{rest:,} smaller ones are in the JSON. " if rest > 0 else ""
     yield Padding(Text(f"{more}* Holm's correction over all values of a column.", "dim"), (0, 0, 0, _INDENT))
     yield ""
@@ -201,7 +218,7 @@ def _latency(summary: Summary) -> Iterator[RenderableType]:
     yield ""
 
 
-def _examples(title: str, examples: Sequence[Example], width: int) -> Iterator[RenderableType]:
+def _examples(title: str, examples: Sequence[Example | TextExample], width: int) -> Iterator[RenderableType]:
     if not examples:
         return
     yield Padding(Text(title, "dim"), (0, 0, 0, _INDENT))
@@ -209,4 +226,15 @@ def _examples(title: str, examples: Sequence[Example], width: int) -> Iterator[R
         moved = f"{value_text(each.base)} → {value_text(each.tuned)}"
         line = f"{moved}  {safe(excerpt(each.text, width))}"
         yield Padding(Text(line, no_wrap=True, overflow="ellipsis"), (0, 0, 0, _INDENT))
+        for name, text in _answers(each):
+            line = f"{name:<8} {safe(excerpt(text, width)) or '(nothing)'}"
+            yield Padding(Text(line, "dim", no_wrap=True, overflow="ellipsis"), (0, 0, 0, 2 * _INDENT))
     yield ""
+
+
+def _answers(example: Example | TextExample) -> list[tuple[str, str]]:
+    """What a row of text expects, and what both models wrote."""
+    if isinstance(example, Example):
+        return []
+    said = (("expected", example.expected), ("base", example.base_answer), ("tuned", example.tuned_answer))
+    return [(name, text) for name, text in said if text is not None]

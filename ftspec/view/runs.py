@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ftspec.evaluate.words import improvement, metric_gain_text, value_text
 from ftspec.view.amounts import seconds_text
 from ftspec.view.safe_text import cell_width
 from ftspec.view.table import render_table
@@ -57,14 +58,15 @@ def _width(rows: Sequence[Sequence[str]], kept: Sequence[str]) -> int:
 def _row(run: RunSummary) -> tuple[str, ...]:
     base = run.metrics.get("base", {}).get(run.primary or "")
     tuned = run.metrics.get("tuned", {}).get(run.primary or "")
-    gain = None if base is None or tuned is None else tuned - base
+    primary = run.primary or ""
+    gain = None if base is None or tuned is None else improvement(primary, base, tuned)
     return (
         run.run_id,
         run.verdict or run.state,
-        run.primary or "",
-        "" if base is None else f"{base:.3f}",
-        "" if tuned is None else f"{tuned:.3f}",
-        "" if gain is None else f"{gain:+.3f}",
+        primary,
+        "" if base is None else value_text(base),
+        "" if tuned is None else value_text(tuned),
+        "" if gain is None else metric_gain_text(primary, gain),
         run.model or "",
         "" if run.wall_seconds is None else seconds_text(run.wall_seconds),
         "" if run.ended is None else run.ended[:16].replace("T", " "),
