@@ -26,7 +26,8 @@ def training_batch(
     """input_ids and labels, [rows, longest], and what keeps tokens apart.
 
     Without packing an attention mask. With packing positions that start again in each segment, and no
-    mask: transformers then lets tokens see their own segment alone. `flatten`: one long row of all of
+    mask: transformers then lets tokens see their own segment alone, if it is called with use_cache=False
+    (with a cache it does not look at positions). `flatten`: one long row of all of
     them, as flash attention wants it; padding would be a segment to it.
     """
     if flatten:

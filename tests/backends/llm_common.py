@@ -1,12 +1,14 @@
 """A run folder of an LLM backend on a tiny model, made without ftspec: config, tokens, programs."""
 
+import contextlib
+import importlib
 import json
 import math
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +197,26 @@ def mean_loss(folder: Path, stage: str) -> float:
     """Nats a token over the held-out rows."""
     lines = read_lines(folder / "out" / stage / "losses.jsonl")
     return sum(line["nll"] for line in lines) / sum(line["tokens"] for line in lines)
+
+
+@contextlib.contextmanager
+def backend_programs(backend: str) -> Iterator[Callable[[str], Any]]:
+    """A function that imports programs and helpers by their flat names, as a run folder's process does.
+
+    The names are common ones, so they leave when the context ends.
+    """
+    folders = [BACKENDS / backend / "programs", BACKENDS / "common"]
+    names = {path.stem for folder in folders for path in folder.glob("*.py")}
+    hidden = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+    sys.path[:0] = map(str, folders)
+    try:
+        yield importlib.import_module
+    finally:
+        for folder in folders:
+            sys.path.remove(str(folder))
+        for name in names:
+            sys.modules.pop(name, None)
+        sys.modules.update(hidden)
 
 
 def start_run(
