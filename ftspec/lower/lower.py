@@ -66,7 +66,10 @@ def lower(plan: Plan, target: Target, inputs: LowerInputs, folder: Path) -> tupl
 
 def render_files(plan: Plan, target: Target, *, reused: frozenset[str] = frozenset()) -> dict[str, str]:
     """The texts of a run folder by name, apart from model and data: what goldens hold."""
-    files = {"config.json": _json(config_of(plan, reused)), "requirements.txt": _requirements(target)}
+    files: dict[str, str] = {
+        "config.json": _json(config_of(plan, reused)),
+        "requirements.txt": _requirements(target),
+    }
     for name in target.programs:
         path = target.folder / name
         files[path.name] = path.read_text(encoding="utf-8")
@@ -89,8 +92,21 @@ def _json(value: object) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _requirements(target: Target) -> str:
-    return "".join(f"{name}{range_}\n" for name, range_ in sorted(target.packages.items()))
+def _requirements(target: Target) -> dict[str, str]:
+    """requirements.txt, and beside it what is to be installed without its dependencies: the backend's exact
+    versions where it names them."""
+    if target.requirements is None:
+        return {
+            "requirements.txt": "".join(
+                f"{name}{range_}\n" for name, range_ in sorted(target.packages.items())
+            )
+        }
+    pins = {"requirements.txt": target.requirements, "requirements-no-deps.txt": target.requirements_no_deps}
+    return {
+        name: (target.folder / file).read_text(encoding="utf-8")
+        for name, file in pins.items()
+        if file is not None
+    }
 
 
 def _template_values(plan: Plan, target: Target) -> dict[str, Any]:
