@@ -11,11 +11,10 @@ from ftspec.diagnostics.model import Diagnostic, FtspecError
 from ftspec.evaluate.card import PASSPORT, write_card
 from ftspec.evaluate.evidence import Evidence
 from ftspec.evaluate.gates import Outcome, Verdict
-from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.model import Plan
 from ftspec.store.files import write_atomically
 from ftspec.store.project import Project
-from ftspec.store.registry import RegisteredModel, find_model_version, register_model
+from ftspec.store.registry import ADAPTER, RegisteredModel, find_model_version, register_model
 
 NOTE = "registered.json"
 TRAINING_LOG = "training_log.jsonl"
@@ -26,14 +25,19 @@ def assemble_model(
 ) -> None:
     """Fill `folder`: the trained model, its card, ftspec.json and the training log.
 
-    The folder is complete or absent. Nothing in it is shared with the artefact, which may not change.
+    Of an LLM: the merged model, if there is one, and the adapter, if there is one, in `adapter/`. The folder is complete or absent. Nothing in it is shared with the artefact, which may not change.
     """
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(train / "model", partial)
+    if (train / "model").is_dir():
+        shutil.copytree(train / "model", partial)
+    else:
+        partial.mkdir(parents=True)
+    if (train / ADAPTER).is_dir():
+        shutil.rmtree(partial / ADAPTER, ignore_errors=True)  # of the base's own files
+        shutil.copytree(train / ADAPTER, partial / ADAPTER)
     shutil.copyfile(train / "curve.jsonl", partial / TRAINING_LOG)
-    assert isinstance(plan, EmbeddingPlan), plan.kind
-    write_card(partial, plan, evidence, verdict, dict(versions))
+    write_card(partial, plan, evidence, verdict, dict(versions), train=train)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
 
@@ -58,6 +62,7 @@ def register(
     if verdict.verdict is Outcome.PASSED:
         meta = {
             "key": key,
+            "kind": plan.kind,
             "run_id": run_id,
             "spec_hash": plan.spec_hash,
             "plan_digest": plan_digest,
