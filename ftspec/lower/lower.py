@@ -66,10 +66,7 @@ def lower(plan: Plan, target: Target, inputs: LowerInputs, folder: Path) -> tupl
 
 def render_files(plan: Plan, target: Target, *, reused: frozenset[str] = frozenset()) -> dict[str, str]:
     """The texts of a run folder by name, apart from model and data: what goldens hold."""
-    files: dict[str, str] = {
-        "config.json": _json(config_of(plan, reused)),
-        "requirements.txt": _requirements(target),
-    }
+    files = {"config.json": _json(config_of(plan, reused)), **_requirements(target)}
     for name in target.programs:
         path = target.folder / name
         files[path.name] = path.read_text(encoding="utf-8")
