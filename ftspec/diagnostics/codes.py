@@ -224,6 +224,12 @@ NO_LANGUAGE_MODEL = _code(
     "`kind: LLM` trains a decoder with full weights: one network of layers whose architecture ends in\n"
     "ForCausalLM. Encoders, mixtures of experts and weights that are quantised already are refused.",
 )
+MORE_LAYERS_THAN_MODEL = _code(
+    "FTS314",
+    "error",
+    "the model has fewer layers",
+    "`adapter.layers` counts from the last layer of the base model back.",
+)
 
 # --- 4xx passes -------------------------------------------------------------------------------
 NO_BACKEND = _code(

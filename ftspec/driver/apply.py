@@ -192,7 +192,7 @@ def _data_stages(run: _Run) -> None:
             run.emit(stage, "progress", done=done, total=total, unit=unit)
 
         with _timed(run, name) as out:
-            _raise(make_data(run.plan, name, run.output, out, cache=run.project.cache, on_progress=progress))
+            _raise(make_data(run.plan, name, run.output, out, project=run.project, on_progress=progress))
 
 
 def _program_stages(run: _Run) -> None:

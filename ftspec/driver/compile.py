@@ -13,7 +13,7 @@ from ftspec.plan.model import Plan
 from ftspec.plan.stages import with_stages
 from ftspec.source.load import Document, load_document
 from ftspec.spec.check import check_spec
-from ftspec.spec.spec import EmbeddingSpec
+from ftspec.spec.kinds import AnySpec
 from ftspec.store.project import Project
 
 
@@ -22,7 +22,7 @@ class Compilation:
     """A plan and what it was made from."""
 
     plan: Plan
-    spec: EmbeddingSpec
+    spec: AnySpec
     document: Document
     world: World
 
@@ -67,7 +67,7 @@ def _placed(found: Diagnostic, document: Document) -> Diagnostic:
 
 
 def plan_for(
-    spec: EmbeddingSpec,
+    spec: AnySpec,
     document: Document,
     world: World,
     *,

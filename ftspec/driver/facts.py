@@ -7,10 +7,11 @@ from pathlib import Path
 from ftspec.data.request import DataRequest
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, Diagnostics
+from ftspec.driver.requests import embedding_request, llm_request
 from ftspec.hardware.model import Hardware
-from ftspec.plan.embedding import EmbeddingDataPlan
-from ftspec.plan.facts import EmbeddingDataFacts, ModelFacts
-from ftspec.resolve.data import filters_plan, limit_plan, source_plan, split_plan
+from ftspec.plan.facts import DataFacts, EmbeddingDataFacts, ModelFacts
+from ftspec.spec.kinds import AnySpec
+from ftspec.spec.llm import LlmSpec
 from ftspec.spec.spec import EmbeddingSpec
 from ftspec.store.project import Project
 from ftspec.target.model import Target
@@ -24,24 +25,40 @@ class World:
     targets: tuple[Target, ...]
     model: ModelFacts
     baseline: ModelFacts | None  # None: the untuned base model
-    data: EmbeddingDataFacts
+    data: DataFacts
 
 
 def gather(
-    spec: EmbeddingSpec,
+    spec: AnySpec,
     *,
     folder: Path,
     project: Project,
     hardware_name: str | None = None,
 ) -> tuple[World | None, Diagnostics]:
     """Collect all facts; faults of every kind are reported together. Loads and downloads nothing."""
-    from ftspec.models.find import find_model
-
     found = Diagnostics()
     hardware, here = read_hardware(hardware_name)
     found.extend(here)
     targets, here = read_targets(project.cache)
     found.extend(here)
+    if isinstance(spec, LlmSpec):
+        models, here = _llm_facts(spec, folder, project)
+    else:
+        models, here = _embedding_facts(spec, folder, project)
+    found.extend(here)
+    model, baseline, data = models
+    if hardware is None or model is None or data is None or found.has_errors:
+        return None, found
+    return World(hardware=hardware, targets=tuple(targets), model=model, baseline=baseline, data=data), found
+
+
+_Facts = tuple[ModelFacts | None, ModelFacts | None, DataFacts | None]  # of base, baseline, data
+
+
+def _embedding_facts(spec: EmbeddingSpec, folder: Path, project: Project) -> tuple[_Facts, Diagnostics]:
+    from ftspec.models.find import find_model
+
+    found = Diagnostics()
     places = {"folder": folder, "store": project.models, "cache": project.cache}
     model, here = find_model(spec.model.base, spec.model.revision, **places)
     found.extend(_about(here, "model", "base"))
@@ -49,13 +66,28 @@ def gather(
     if spec.evaluation.baseline != "base":
         baseline, here = find_model(spec.evaluation.baseline, None, **places)
         found.extend(_about(here, "evaluation", "baseline"))
-    data: EmbeddingDataFacts | None = None
+    data: DataFacts | None = None
     if model is not None:
-        data, here = read_data(request_of(spec, folder), model, spec.model.max_seq_length, project)
+        request = embedding_request(spec, folder)
+        data, here = _survey(request, model, spec.model.max_seq_length, project)
         found.extend(here)
-    if hardware is None or model is None or data is None or found.has_errors:
-        return None, found
-    return World(hardware=hardware, targets=tuple(targets), model=model, baseline=baseline, data=data), found
+    return (model, baseline, data), found
+
+
+def _llm_facts(spec: LlmSpec, folder: Path, project: Project) -> tuple[_Facts, Diagnostics]:
+    from ftspec.data.llm_survey import survey_llm
+    from ftspec.models.find import find_decoder
+
+    found = Diagnostics()
+    model, here = find_decoder(
+        spec.model.base, spec.model.revision, folder=folder, store=project.models, cache=project.cache
+    )
+    found.extend(_about(here, "model", "base"))
+    if model is None:
+        return (None, None, None), found
+    data, here = survey_llm(llm_request(spec, folder, model, project), project.cache)
+    found.extend(here)
+    return (model, None, data), found
 
 
 def _about(found: Iterable[Diagnostic], *key: str) -> Iterator[Diagnostic]:
@@ -79,7 +111,7 @@ def read_targets(cache: Path) -> tuple[Sequence[Target], Diagnostics]:
     return load_targets(cache=cache)
 
 
-def read_data(
+def _survey(
     request: DataRequest, model: ModelFacts, max_seq_length: int | None, project: Project
 ) -> tuple[EmbeddingDataFacts | None, Diagnostics]:
     from ftspec.data.survey import survey
@@ -95,32 +127,3 @@ def read_data(
         )
         return None, found
     return survey(request, tokenizer, max_seq_length or model.max_seq_length, project.cache)
-
-
-def request_of(spec: EmbeddingSpec, folder: Path) -> DataRequest:
-    return DataRequest(
-        folder=folder,
-        train=tuple(source_plan(source) for source in spec.data.train),
-        evaluation=tuple(source_plan(source) for source in spec.data.evaluation),
-        filters=filters_plan(spec.data),
-        limit=limit_plan(spec.data),
-        split=split_plan(spec.data),
-        on_error=spec.data.on_error,
-        slices=tuple(spec.evaluation.slices),
-        global_batch_size=spec.train.global_batch_size,
-    )
-
-
-def request_of_plan(data: EmbeddingDataPlan, slices: tuple[str, ...], global_batch_size: int) -> DataRequest:
-    """The same request from a plan: `split.by` is resolved there, which gives the same split."""
-    return DataRequest(
-        folder=Path(data.folder),
-        train=data.train,
-        evaluation=data.evaluation,
-        filters=data.filters,
-        limit=data.limit,
-        split=data.split,
-        on_error=data.on_error,
-        slices=slices,
-        global_batch_size=global_batch_size,
-    )

@@ -4,27 +4,32 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ftspec.diagnostics.model import Diagnostics
-from ftspec.driver.facts import request_of_plan
+from ftspec.driver.requests import embedding_request_of, llm_request_of
 from ftspec.plan.embedding import EmbeddingPlan
+from ftspec.plan.llm import LlmPlan
 from ftspec.plan.model import Plan
+from ftspec.plan.stages import program_stages
+from ftspec.store.project import Project
 
 Output = Callable[[str], Path]  # stage -> folder of its artefact
 Progress = Callable[[int, int, str], None]  # done, total, unit
 
 
 def make_data(
-    plan: Plan, stage: str, output: Output, out: Path, *, cache: Path, on_progress: Progress
+    plan: Plan, stage: str, output: Output, out: Path, *, project: Project, on_progress: Progress
 ) -> Diagnostics:
     """Fill `out` with the output of a data stage."""
+    if isinstance(plan, LlmPlan):
+        return _make_text_data(plan, stage, output, out, project, on_progress)
     assert isinstance(plan, EmbeddingPlan), plan.kind
     from ftspec.data.stages import ingest, split
 
-    request = request_of_plan(plan.data, plan.evaluation.slices, plan.train.global_batch_size)
+    request = embedding_request_of(plan)
     if stage == "ingest":
         return ingest(
             request,
             out,
-            cache=cache,
+            cache=project.cache,
             expected_digest=plan.data.facts.digest,
             on_progress=on_progress,
         )[1]
@@ -32,9 +37,29 @@ def make_data(
     return split(request, output("ingest"), out)[1]
 
 
+def _make_text_data(
+    plan: LlmPlan, stage: str, output: Output, out: Path, project: Project, on_progress: Progress
+) -> Diagnostics:
+    from ftspec.data.llm_stages import ingest_llm, split_llm, tokenize_llm
+
+    request = llm_request_of(plan, project)
+    if stage == "ingest":
+        return ingest_llm(
+            request,
+            out,
+            cache=project.cache,
+            expected_digest=plan.data.facts.digest,
+            on_progress=on_progress,
+        )[1]
+    if stage == "split":
+        return split_llm(request, output("ingest"), out)[1]
+    assert stage == "tokenize", stage
+    return tokenize_llm(request, output("split"), out)[1]
+
+
 def make_evidence(plan: Plan, output: Output, out: Path) -> None:
     """Score the held-out side of both models into `out`."""
-    assert isinstance(plan, EmbeddingPlan), plan.kind
     from ftspec.evaluate.evaluate import evaluate
 
-    evaluate(plan, output("split"), output("encode_base"), output("encode_tuned"), out)
+    base, _, tuned = program_stages(plan)
+    evaluate(plan, output("split"), output(base), output(tuned), out)

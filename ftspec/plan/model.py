@@ -102,7 +102,7 @@ class EvaluationPlan:
     baseline: str  # "base": the untuned base model
     baseline_facts: ModelFacts | None  # of another baseline
     bootstrap: Bootstrap
-    detectable_gain: float  # at 80 % power and the gate's confidence
+    detectable_gain: float | None  # at 80 % power and the gate's confidence; None: its spread is not known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +193,24 @@ class Estimates:
     calibrated: bool
 
 
+class Fidelity(StrEnum):
+    """How well a backend does what a field of the plan says."""
+
+    EXACT = "exact"
+    APPROXIMATED = "approximated"
+    IMPOSSIBLE = "impossible"  # of a default; what the user asked for is refused instead
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldFidelity:
+    """Of one leaf that the chosen backend is handed. It follows from the plan and from what the backend says
+    of itself, and enters the digest: a plan was reviewed with these promises."""
+
+    field: str
+    support: Fidelity
+    difference: str = ""  # empty for exact
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanNote:
     """A warning that was found while planning, kept with the plan that a reviewer reads."""
@@ -221,6 +239,7 @@ class Plan:
     origins: FrozenMap[Origin]  # one per leaf
     decisions: tuple[Decision, ...] = ()
     notes: tuple[PlanNote, ...] = ()
+    fidelity: tuple[FieldFidelity, ...] = ()  # in the order of the leaves
     stages: tuple[Stage, ...] = ()
     estimates: Estimates | None = None
     format_version: str = FORMAT_VERSION

@@ -22,13 +22,21 @@ class Reason(StrEnum):
     FIRST_METRIC = "first_metric"  # of `evaluation.metrics`
     POWER_OF_TEST = "power_of_test"  # what so many queries can tell from noise
     WIDTH_AND_PREFIXES = "width_and_prefixes"  # full embedding and its Matryoshka prefixes
+    POSITIONS_UP_TO_LIMIT = "positions_up_to_limit"  # of the base, but no more than fits usually
+    BITS_OF_QLORA = "bits_of_qlora"  # a quantised base, and no number given
+    SPLIT_BY_DOCUMENT = "split_by_document"  # questions about one document stay together
+    SPLIT_AT_RANDOM = "split_at_random"  # the rows have neither groups nor documents
+    ANSWERS_FOR_METRICS = "answers_for_metrics"  # as many as the metrics need
     # passes
     ONLY_CANDIDATE = "only_candidate"  # one backend remains
     FIRST_THAT_CAN = "first_that_can"  # several backends can; the first of the backend path
+    PREFERRED_ON_DEVICE = "preferred_on_device"  # several backends can; this one is made for the device
     BACKEND_REJECTED = "backend_rejected"  # a candidate, and why not
+    BACKEND_PASSED_OVER = "backend_passed_over"  # it could, but another one is taken, and why
     DEVICE_PRESENT = "device_present"  # the best device of the machine that the backend knows
     NO_ACCELERATOR = "no_accelerator"  # nothing but the CPU
     DEVICE_REJECTED = "device_rejected"  # on the machine, but not for this backend
+    ONE_PROCESS_PER_DEVICE = "one_process_per_device"  # several devices share the batch equally
     ONE_PROCESS_PER_RUN = "one_process_per_run"  # the target lowers no more than one process
     BF16_INSTRUCTIONS = "bf16_instructions"  # the hardware multiplies bf16 natively
     NO_BF16_INSTRUCTIONS = "no_bf16_instructions"  # bf16 would be emulated, slower
@@ -49,6 +57,7 @@ class Reason(StrEnum):
     ATTENTION_KERNEL = "attention_kernel"
     MEMORY_OF_MACHINE = "memory_of_machine"
     ENCODE_BATCH_FITS = "encode_batch_fits"
+    SCORE_BATCH_FITS = "score_batch_fits"  # rows of one forward pass over held-out data
     THREADS_OF_DEVICE = "threads_of_device"  # an accelerator computes; the CPU only feeds it
     CHILD_ENVIRONMENT = "child_environment"  # variables that make the child process offline and repeatable
     # stages

@@ -8,7 +8,7 @@ from ftspec.plan.formats import format_of_name
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import Split, Value
 from ftspec.plan.reasons import Reason
-from ftspec.resolve.desk import Desk
+from ftspec.resolve.desk import EmbeddingDesk
 from ftspec.resolve.evaluation import detectable_gain
 from ftspec.spec.data import BeirSource, CodeSource, Data, FileSource, Source
 
@@ -53,7 +53,7 @@ def split_plan(data: Data) -> Split:
     return Split(**data.split.model_dump())
 
 
-def resolve_data(desk: Desk, folder: Path) -> EmbeddingDataPlan:
+def resolve_data(desk: EmbeddingDesk, folder: Path) -> EmbeddingDataPlan:
     """The data section; `split.by: auto` becomes what the rows allow."""
     data = desk.spec.data
     _check_leakage(desk)
@@ -72,7 +72,7 @@ def resolve_data(desk: Desk, folder: Path) -> EmbeddingDataPlan:
     )
 
 
-def _explain_formats(desk: Desk) -> None:
+def _explain_formats(desk: EmbeddingDesk) -> None:
     data = desk.spec.data
     for name, sources in (("train", data.train), ("evaluation", data.evaluation)):
         for index, source in enumerate(sources):
@@ -96,7 +96,7 @@ def _roles(source: FileSource) -> FrozenMap[Value]:
     return FrozenMap(roles)
 
 
-def _resolve_split(desk: Desk) -> Split:
+def _resolve_split(desk: EmbeddingDesk) -> Split:
     split = split_plan(desk.spec.data)
     decided = desk.data.split_by
     if split.by != "auto" or decided not in _SPLIT_REASONS:
@@ -113,7 +113,7 @@ def _resolve_split(desk: Desk) -> Split:
     return Split(**{**desk.spec.data.split.model_dump(), "by": decided})
 
 
-def _check_leakage(desk: Desk) -> None:
+def _check_leakage(desk: EmbeddingDesk) -> None:
     facts = desk.data
     if desk.spec.data.split.leakage != "fail" or not (facts.leaked_queries or facts.leaked_positives):
         return
@@ -136,7 +136,7 @@ def _check_leakage(desk: Desk) -> None:
     )
 
 
-def _check_slices(desk: Desk) -> None:
+def _check_slices(desk: EmbeddingDesk) -> None:
     for index, name in enumerate(desk.spec.evaluation.slices):
         if name not in desk.data.slices:
             carried = ", ".join(desk.data.slices) or "none"
@@ -150,7 +150,7 @@ def _check_slices(desk: Desk) -> None:
             )
 
 
-def _note_quality(desk: Desk) -> None:
+def _note_quality(desk: EmbeddingDesk) -> None:
     facts = desk.data
     for source in facts.sources:
         if source.skipped:

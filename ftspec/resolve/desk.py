@@ -2,27 +2,34 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from ftspec.diagnostics.codes import Code
 from ftspec.diagnostics.model import Diagnostics, Related, Span
-from ftspec.plan.facts import EmbeddingDataFacts, ModelFacts
+from ftspec.plan.facts import DataFacts, DecoderFacts, EmbeddingDataFacts, ModelFacts
 from ftspec.plan.frozen import FrozenMap
+from ftspec.plan.llm_data import LlmDataFacts
 from ftspec.plan.model import Decision, PlanNote, Value
 from ftspec.plan.reasons import Reason
 from ftspec.source.document import Document
+from ftspec.spec.kinds import AnySpec
+from ftspec.spec.llm import LlmSpec
 from ftspec.spec.spec import EmbeddingSpec
 
 SpecPath = tuple[str | int, ...]
+S = TypeVar("S", bound=AnySpec)
+M = TypeVar("M", bound=ModelFacts)
+D = TypeVar("D", bound=DataFacts)
 
 
 @dataclass(slots=True, kw_only=True)
-class Desk:
+class Desk(Generic[S, M, D]):
     """Collects; `first_plan` reads it out at the end."""
 
-    spec: EmbeddingSpec
+    spec: S
     document: Document
-    model: ModelFacts
-    data: EmbeddingDataFacts
+    model: M
+    data: D
     found: Diagnostics = field(default_factory=Diagnostics)
     decisions: list[Decision] = field(default_factory=list)
     notes: list[PlanNote] = field(default_factory=list)
@@ -75,3 +82,8 @@ class Desk:
                 place=self.place(*at) if at else "",
             )
         )
+
+
+EmbeddingDesk = Desk[EmbeddingSpec, ModelFacts, EmbeddingDataFacts]
+LlmDesk = Desk[LlmSpec, DecoderFacts, LlmDataFacts]
+AnyDesk = Desk[Any, Any, Any]  # for what every kind has

@@ -10,26 +10,30 @@ from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.metrics import DEFAULT_CONFIDENCE
 from ftspec.plan.model import Bootstrap, Gate
 from ftspec.plan.reasons import Reason
-from ftspec.resolve.desk import Desk
+from ftspec.resolve.desk import AnyDesk, EmbeddingDesk
+from ftspec.spec.evaluation import Gate as SpecGate
 from ftspec.spec.gates import effective_gates
 
 DEVIATION = 0.25  # of a per-query gain in nDCG@10
 POWER = 0.8
 
 
-def detectable_gain(num_queries: int, confidence: float = DEFAULT_CONFIDENCE) -> float:
+def detectable_gain(
+    num_queries: int, confidence: float = DEFAULT_CONFIDENCE, deviation: float = DEVIATION
+) -> float:
     """Smallest true mean gain whose two-sided interval lies above zero with 80 % power: what a gate
     `min_gain: 0` of this confidence asks.
 
-    (z((1 + confidence) / 2) + z(.80)) * deviation / sqrt(queries), with a per-query deviation of .25:
+    (z((1 + confidence) / 2) + z(.80)) * deviation / sqrt(queries), with a per-query deviation of .25
+    (that of nDCG@10):
     .070 at 100 queries, .035 at 400.
     """
     z = NormalDist().inv_cdf((1 + confidence) / 2) + NormalDist().inv_cdf(POWER)
-    return z * DEVIATION / math.sqrt(max(num_queries, 1))
+    return z * deviation / math.sqrt(max(num_queries, 1))
 
 
 def resolve_evaluation(
-    desk: Desk, matryoshka: Matryoshka | None, baseline_facts: ModelFacts | None
+    desk: EmbeddingDesk, matryoshka: Matryoshka | None, baseline_facts: ModelFacts | None
 ) -> EmbeddingEvaluationPlan:
     """`baseline_facts` are those of another baseline than the untuned base model."""
     wish = desk.spec.evaluation
@@ -55,7 +59,7 @@ def resolve_evaluation(
         facts={"metrics": tuple(wish.metrics)},
         at=("evaluation", "metrics"),
     )
-    confidence = _confidence(desk, primary)
+    confidence = confidence_of(desk, primary)
     gain = round(detectable_gain(desk.data.test_queries, confidence), 6)
     desk.decide(
         "evaluation.detectable_gain",
@@ -93,13 +97,13 @@ def resolve_evaluation(
     )
 
 
-def _confidence(desk: Desk, primary: str) -> float:
+def confidence_of(desk: AnyDesk, primary: str) -> float:
     """Of the gate on the primary metric."""
-    gate = desk.spec.gates.get(primary)
+    gate: SpecGate | None = desk.spec.gates.get(primary)
     return gate.confidence if gate is not None and gate.confidence is not None else DEFAULT_CONFIDENCE
 
 
-def resolve_gates(desk: Desk) -> FrozenMap[Gate]:
+def resolve_gates(desk: AnyDesk) -> FrozenMap[Gate]:
     """The gates of the spec; where none asks for a gain, the primary metric must beat the baseline."""
     gates = effective_gates(desk.spec)
     primary = desk.spec.evaluation.metrics[0]
@@ -117,7 +121,7 @@ def resolve_gates(desk: Desk) -> FrozenMap[Gate]:
                 getattr(gates[primary], bound),
                 Reason.DEFAULT_GATE,
                 by="resolve_gates",
-                facts={"baseline": desk.spec.evaluation.baseline},
+                facts={"baseline": getattr(desk.spec.evaluation, "baseline", "base")},
                 at=("gates",),
             )
     return FrozenMap({metric: Gate(**gate.model_dump()) for metric, gate in gates.items()})

@@ -3,12 +3,12 @@
 from ftspec.diagnostics import codes
 from ftspec.plan.embedding import EmbeddingModelPlan, Freeze, Lora, Prompts
 from ftspec.plan.reasons import Reason
-from ftspec.resolve.desk import Desk
+from ftspec.resolve.desk import EmbeddingDesk
 
 ALL_LINEAR = "all-linear"
 
 
-def resolve_model(desk: Desk) -> EmbeddingModelPlan:
+def resolve_model(desk: EmbeddingDesk) -> EmbeddingModelPlan:
     """The model section. Faults go to the desk; the values stay usable so that all can be found."""
     wish, facts = desk.spec.model, desk.model
     if facts.needs_remote_code and not wish.trust_remote_code:
@@ -39,7 +39,7 @@ def resolve_model(desk: Desk) -> EmbeddingModelPlan:
     )
 
 
-def _resolve_length(desk: Desk) -> int:
+def _resolve_length(desk: EmbeddingDesk) -> int:
     wish, facts = desk.spec.model.max_seq_length, desk.model
     if wish is None:
         desk.decide(
@@ -62,7 +62,7 @@ def _resolve_length(desk: Desk) -> int:
     return wish
 
 
-def _resolve_pooling(desk: Desk) -> str:
+def _resolve_pooling(desk: EmbeddingDesk) -> str:
     wish, facts = desk.spec.model.pooling, desk.model
     if wish is not None:
         return wish
@@ -77,7 +77,7 @@ def _resolve_pooling(desk: Desk) -> str:
     return facts.pooling
 
 
-def _resolve_prompt(desk: Desk, side: str, names: tuple[str, ...]) -> str:
+def _resolve_prompt(desk: EmbeddingDesk, side: str, names: tuple[str, ...]) -> str:
     """As given; else the one that the base model was made with, or the baseline would be unfair."""
     wish: str = getattr(desk.spec.model.prompts, side)
     if desk.given("model", "prompts", side):
@@ -97,7 +97,7 @@ def _resolve_prompt(desk: Desk, side: str, names: tuple[str, ...]) -> str:
     return own
 
 
-def _resolve_freeze(desk: Desk) -> Freeze:
+def _resolve_freeze(desk: EmbeddingDesk) -> Freeze:
     wish, num_layers = desk.spec.model.freeze, desk.model.num_layers
     if wish is None:
         return Freeze()
@@ -139,7 +139,7 @@ def _round_up(share: float) -> float:
     return -(-round(share * 10_000) // 100) / 100
 
 
-def _resolve_lora(desk: Desk) -> Lora | None:
+def _resolve_lora(desk: EmbeddingDesk) -> Lora | None:
     wish, facts = desk.spec.model.lora, desk.model
     if wish is None:
         return None
@@ -170,7 +170,7 @@ def _resolve_lora(desk: Desk) -> Lora | None:
     return Lora(r=wish.r, alpha=wish.alpha, dropout=wish.dropout, target_modules=modules)
 
 
-def _count_trainable(desk: Desk, freeze: Freeze, lora: Lora | None) -> int:
+def _count_trainable(desk: EmbeddingDesk, freeze: Freeze, lora: Lora | None) -> int:
     """Parameters with a gradient; the trainer counts again and fails the run on another number."""
     facts = desk.model
     if lora is not None:

@@ -4,7 +4,7 @@ from ftspec.diagnostics.model import Span
 from ftspec.plan.fields import leaves
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import Origin, OriginKind, Plan
-from ftspec.resolve.desk import Desk, SpecPath
+from ftspec.resolve.desk import AnyDesk, SpecPath
 from ftspec.source.document import Document
 
 # Leaves whose key in the spec has another name or place. All others stand at their own path.
@@ -16,6 +16,8 @@ SPEC_PATHS: dict[str, SpecPath] = {
     "execution.num_threads": ("resources", "limits", "threads"),
     "execution.memory_limit_bytes": ("resources", "limits", "memory"),
     "train.total_steps": ("train", "max_steps"),
+    "model.quantization_bits": ("model", "quantization", "bits"),
+    "execution.attn_implementation": ("model", "attention"),
 }
 
 
@@ -24,12 +26,14 @@ def spec_path(field: str) -> SpecPath:
     if field in SPEC_PATHS:
         return SPEC_PATHS[field]
     parts = field.split(".")
+    if len(parts) > 3 and parts[3] == "raft":  # settings of a RAFT source stand in the source itself
+        parts = [*parts[:3], *parts[4:]]
     if parts[0] == "gates":  # a metric's name may hold a dot
         return ("gates", ".".join(parts[1:-1]), parts[-1])
     return tuple(int(part) if part.isdigit() else part for part in parts)
 
 
-def origins_of(plan: Plan, desk: Desk) -> FrozenMap[Origin]:
+def origins_of(plan: Plan, desk: AnyDesk) -> FrozenMap[Origin]:
     """One origin for each leaf. What is neither written nor explained by a decision is a default."""
     decided = {decision.field for decision in desk.decisions}
     origins: dict[str, Origin] = {}

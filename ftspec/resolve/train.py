@@ -7,18 +7,21 @@ from ftspec.diagnostics.model import Related
 from ftspec.plan.embedding import EarlyStopping, EmbeddingChecks, EmbeddingTrainPlan, Matryoshka, Objective
 from ftspec.plan.objectives import TRAINING_ROLES, steps_per_epoch, traits_of
 from ftspec.plan.reasons import Reason
-from ftspec.resolve.desk import Desk
-from ftspec.spec.train import WARMUP_RATIO, BinaryPairs, Contrastive, LabelledClasses, ScoredPairs, Triplet
+from ftspec.resolve.desk import EmbeddingDesk
+from ftspec.resolve.schedule import (
+    plain_save_steps,
+    planned_eval_steps,
+    resolve_cycles,
+    resolve_logging_steps,
+    resolve_warmup,
+)
+from ftspec.spec.train import BinaryPairs, Contrastive, LabelledClasses, ScoredPairs, Triplet
 
-EVALS_PER_RUN = 10
-SAVES_PER_RUN = 4  # each writes three times the weights: ten took 4 % of a run of 32 steps
-MAX_SAVE_STEPS = 200
-LOGS_PER_RUN = 100
 _SMALLEST_CLASS_BATCH = 4
 _FEWEST_CLASSES = 2
 
 
-def resolve_train(desk: Desk) -> EmbeddingTrainPlan:
+def resolve_train(desk: EmbeddingDesk) -> EmbeddingTrainPlan:
     """The train section. Faults go to the desk; the values stay usable so that all can be found."""
     wish = desk.spec.train
     roles = _resolve_roles(desk)
@@ -35,8 +38,8 @@ def resolve_train(desk: Desk) -> EmbeddingTrainPlan:
         total_steps=total_steps,
         learning_rate=wish.learning_rate,
         lr_scheduler_type=wish.lr_scheduler_type,
-        lr_num_cycles=_resolve_cycles(desk),
-        warmup_steps=_resolve_warmup(desk, total_steps),
+        lr_num_cycles=resolve_cycles(desk),
+        warmup_steps=resolve_warmup(desk, total_steps),
         weight_decay=wish.weight_decay,
         max_grad_norm=wish.max_grad_norm,
         optim=wish.optim,
@@ -45,12 +48,12 @@ def resolve_train(desk: Desk) -> EmbeddingTrainPlan:
         keep_best=wish.keep_best,
         eval_steps=eval_steps,
         save_steps=_resolve_save_steps(desk, total_steps, eval_steps),
-        logging_steps=_resolve_logging_steps(desk, total_steps),
+        logging_steps=resolve_logging_steps(desk, total_steps),
         checks=EmbeddingChecks(**wish.checks.model_dump()),
     )
 
 
-def _resolve_roles(desk: Desk) -> tuple[str, ...]:
+def _resolve_roles(desk: EmbeddingDesk) -> tuple[str, ...]:
     """The columns that reach the loss, in its order; every training role of the data must be read."""
     objective = desk.spec.train.objective.type
     traits, present = traits_of(objective), desk.data.roles
@@ -99,7 +102,7 @@ def _listed(roles: tuple[str, ...]) -> str:
     return ", ".join(f"`{role}`" for role in roles) or "no columns"
 
 
-def _place_of_role(desk: Desk, role: str) -> tuple[str | int, ...]:
+def _place_of_role(desk: EmbeddingDesk, role: str) -> tuple[str | int, ...]:
     """Where the spec gives the data this role; the list of sources if it comes with the format."""
     for index in range(len(desk.spec.data.train)):
         path = ("data", "train", index, "roles", role)
@@ -120,7 +123,7 @@ def _help_for_ignored(role: str) -> str:
     return f"remove the role, or use {objectives}"
 
 
-def _resolve_objective(desk: Desk, roles: tuple[str, ...]) -> Objective:
+def _resolve_objective(desk: EmbeddingDesk, roles: tuple[str, ...]) -> Objective:
     """Each type sets the fields that its loss reads; the others stay None."""
     num_negatives = desk.data.num_negatives if "negatives" in roles else 0
     if "negatives" in traits_of(desk.spec.train.objective.type).reads:
@@ -154,7 +157,7 @@ def _resolve_objective(desk: Desk, roles: tuple[str, ...]) -> Objective:
             return Objective(type="labelled_classes", loss=wish.loss, margin=None if soft else wish.margin)
 
 
-def _resolve_matryoshka(desk: Desk) -> Matryoshka | None:
+def _resolve_matryoshka(desk: EmbeddingDesk) -> Matryoshka | None:
     """Longest first, the full width always among them, weight 1 unless given."""
     wish, width = desk.spec.train.matryoshka, desk.model.embedding_dimension
     if wish is None:
@@ -186,7 +189,7 @@ def _resolve_matryoshka(desk: Desk) -> Matryoshka | None:
     return Matryoshka(dimensions=dimensions, weights=tuple(weights[dimension] for dimension in dimensions))
 
 
-def _check_batch(desk: Desk) -> None:
+def _check_batch(desk: EmbeddingDesk) -> None:
     batch, rows = desk.spec.train.global_batch_size, desk.data.train_rows
     if batch > rows:
         desk.fault(
@@ -200,7 +203,7 @@ def _check_batch(desk: Desk) -> None:
         _check_classes(desk, batch)
 
 
-def _check_classes(desk: Desk, batch: int) -> None:
+def _check_classes(desk: EmbeddingDesk, batch: int) -> None:
     """Each batch holds pairs of rows of at least two classes: triplets are formed inside of it."""
     if batch < _SMALLEST_CLASS_BATCH or batch % 2:
         desk.fault(
@@ -220,7 +223,7 @@ def _check_classes(desk: Desk, batch: int) -> None:
         )
 
 
-def _resolve_steps(desk: Desk) -> int:
+def _resolve_steps(desk: EmbeddingDesk) -> int:
     """Optimizer steps: rows of complete batches only where the loss compares rows of one batch."""
     wish = desk.spec.train
     if wish.max_steps is not None:
@@ -245,66 +248,11 @@ def _resolve_steps(desk: Desk) -> int:
     return total
 
 
-def _resolve_cycles(desk: Desk) -> int | None:
-    if desk.spec.train.lr_scheduler_type != "cosine_with_restarts":
-        return None
-    return desk.spec.train.lr_num_cycles or 1
-
-
-def _resolve_warmup(desk: Desk, total_steps: int) -> int:
-    wish = desk.spec.train
-    if wish.lr_scheduler_type == "constant":
-        desk.decide(
-            "train.warmup_steps",
-            0,
-            Reason.SCHEDULE_WITHOUT_WARMUP,
-            by="resolve_train",
-            facts={"lr_scheduler_type": wish.lr_scheduler_type},
-            at=("train", "lr_scheduler_type"),
-        )
-        return 0
-    if wish.warmup_steps is not None:
-        if wish.warmup_steps >= total_steps:
-            desk.fault(
-                codes.BAD_VALUE,
-                f"{wish.warmup_steps} warmup steps in a run of {total_steps} steps: "
-                "the learning rate would never reach its peak",
-                "train",
-                "warmup_steps",
-                help="use fewer, or `warmup_ratio`, which follows the length of the run",
-            )
-        return wish.warmup_steps
-    ratio = WARMUP_RATIO if wish.warmup_ratio is None else wish.warmup_ratio
-    steps = math.ceil(total_steps * ratio - 1e-9)
-    desk.decide(
-        "train.warmup_steps",
-        steps,
-        Reason.RATIO_TIMES_STEPS,
-        by="resolve_train",
-        facts={"warmup_ratio": ratio, "total_steps": total_steps},
-        at=("train", "warmup_ratio"),
-    )
-    return steps
-
-
-def _resolve_eval_steps(desk: Desk, total_steps: int) -> int | None:
+def _resolve_eval_steps(desk: EmbeddingDesk, total_steps: int) -> int | None:
     """None without a validation split: there is nothing to evaluate on while training."""
     wish = desk.spec.train
     if desk.data.validation_queries:
-        if wish.eval_steps is not None:
-            if wish.eval_steps > total_steps:
-                desk.fault(
-                    codes.BAD_VALUE,
-                    f"an evaluation every {wish.eval_steps} steps in a run of {total_steps} steps: "
-                    "there would be none",
-                    "train",
-                    "eval_steps",
-                    help=f"use at most {total_steps}, or leave it away: ten times in a run",
-                )
-            return wish.eval_steps
-        steps = max(1, math.ceil(total_steps / EVALS_PER_RUN))
-        _decide_interval(desk, "eval_steps", steps, total_steps, EVALS_PER_RUN)
-        return steps
+        return planned_eval_steps(desk, total_steps)
     for key, asked in (
         ("early_stopping", wish.early_stopping is not None),
         ("keep_best", wish.keep_best),
@@ -321,7 +269,7 @@ def _resolve_eval_steps(desk: Desk, total_steps: int) -> int | None:
     return None
 
 
-def _resolve_save_steps(desk: Desk, total_steps: int, eval_steps: int | None) -> int:
+def _resolve_save_steps(desk: EmbeddingDesk, total_steps: int, eval_steps: int | None) -> int:
     """Where the best checkpoint is kept, each evaluation needs its checkpoint: a multiple."""
     wish = desk.spec.train
     keeps = eval_steps is not None and (wish.keep_best or wish.early_stopping is not None)
@@ -336,9 +284,7 @@ def _resolve_save_steps(desk: Desk, total_steps: int, eval_steps: int | None) ->
                 at=("train", "save_steps"),
             )
             return eval_steps
-        steps = max(1, min(MAX_SAVE_STEPS, math.ceil(total_steps / SAVES_PER_RUN)))
-        _decide_interval(desk, "save_steps", steps, total_steps, SAVES_PER_RUN, limit=MAX_SAVE_STEPS)
-        return steps
+        return plain_save_steps(desk, total_steps)
     if keeps and eval_steps is not None and wish.save_steps % eval_steps:
         desk.fault(
             codes.BAD_VALUE,
@@ -349,26 +295,3 @@ def _resolve_save_steps(desk: Desk, total_steps: int, eval_steps: int | None) ->
             help=f"use a multiple of {eval_steps}",
         )
     return wish.save_steps
-
-
-def _resolve_logging_steps(desk: Desk, total_steps: int) -> int:
-    wish = desk.spec.train.logging_steps
-    if wish is not None:
-        return wish
-    steps = max(1, total_steps // LOGS_PER_RUN)
-    _decide_interval(desk, "logging_steps", steps, total_steps, LOGS_PER_RUN)
-    return steps
-
-
-def _decide_interval(
-    desk: Desk, key: str, steps: int, total_steps: int, times: int, *, limit: int | None = None
-) -> None:
-    facts = {"total_steps": total_steps, "times_in_a_run": times}
-    desk.decide(
-        f"train.{key}",
-        steps,
-        Reason.SHARE_OF_RUN,
-        by="resolve_train",
-        facts=facts if limit is None else {**facts, "at_most": limit},
-        at=("train", key),
-    )

@@ -33,6 +33,11 @@ class Project:
         return self.state / "cache"
 
     @property
+    def synth(self) -> Path:
+        """What language models wrote, by content."""
+        return self.state / "synth"
+
+    @property
     def artifacts(self) -> Path:
         return self.state / "artifacts"
 
