@@ -32,6 +32,7 @@ from ftspec.plan.model import Action, Plan
 @hardware_option
 @set_option
 @format_option("human", "json", "markdown")
+@click.option("--explain", is_flag=True, help="Say of every field how well the backend does it.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when apply would run something, 0 when not.")
 @project_option
 def plan_command(
@@ -40,6 +41,7 @@ def plan_command(
     hardware: str | None,
     overrides: tuple[str, ...],
     format_: str,
+    explain: bool,
     detailed_exitcode: bool,
     project_folder: Path | None,
 ) -> None:
@@ -72,15 +74,15 @@ def plan_command(
         if not out.parent.is_dir():
             raise click.UsageError(f"--out: there is no folder {str(out.parent)!r}")
         write_file(out, plan_to_json(plan))
-    show_plan(plan, format_)
+    show_plan(plan, format_, explain=explain)
     if out is not None and format_ == "human":
         click.echo(f"\nSaved to {out}. Run exactly this with: ftspec apply {out}", err=True)
     changes = any(stage.action is Action.RUN for stage in plan.stages)
     raise SystemExit(CHANGES if detailed_exitcode and changes else DONE)
 
 
-def show_plan(plan: Plan, format_: str) -> None:
-    """Print a plan in one of the formats of `plan`, `show` and `apply`."""
+def show_plan(plan: Plan, format_: str, *, explain: bool = False) -> None:
+    """Print a plan in one of the formats of `plan`, `show` and `apply`; `explain` is for people alone."""
     if format_ == "json":
         from ftspec.view.plan_json import plan_json
 
@@ -92,4 +94,5 @@ def show_plan(plan: Plan, format_: str) -> None:
     else:
         from ftspec.view.plan_human import render_plan
 
-        click.echo(render_plan(plan, width=terminal_width(), color=wants_color(sys.stdout)).rstrip("\n"))
+        text = render_plan(plan, width=terminal_width(), color=wants_color(sys.stdout), explain=explain)
+        click.echo(text.rstrip("\n"))

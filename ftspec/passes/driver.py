@@ -6,11 +6,12 @@ from dataclasses import replace
 from ftspec.diagnostics.model import Diagnostic, Diagnostics
 from ftspec.passes.context import Context, is_given
 from ftspec.passes.estimate_cost import estimate_cost
+from ftspec.passes.judge_fidelity import judge_fidelity
 from ftspec.passes.order import PASSES, Step
 from ftspec.plan import fields
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.invariants import check_complete, check_invariants
-from ftspec.plan.model import Decision, Origin, OriginKind, Plan, PlanNote, Rewrite
+from ftspec.plan.model import Decision, FieldFidelity, Origin, OriginKind, Plan, PlanNote, Rewrite
 
 
 def optimise(
@@ -35,9 +36,13 @@ def optimise(
         if len(found) > faults:
             faulty.update(step.settles)
         check_invariants(plan)
+    fidelity: tuple[FieldFidelity, ...] = ()
+    if not faulty & {"backend", "device"}:
+        fidelity, refused = judge_fidelity(plan, context)
+        found.extend(refused)
     if found.has_errors:
         return None, found
-    plan = replace(plan, estimates=estimate_cost(plan, context))
+    plan = replace(plan, estimates=estimate_cost(plan, context), fidelity=fidelity)
     check_complete(plan)
     return plan, found
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 
 from ftspec.plan.fields import leaves
-from ftspec.plan.model import Decision, OriginKind, Plan, Value
+from ftspec.plan.model import Decision, Fidelity, OriginKind, Plan, Value
 from ftspec.view.amounts import value_text
 from ftspec.view.lines import HEADING, QUIET, WARN, Line, labelled, paint
 from ftspec.view.reasons import PROSE
@@ -62,6 +62,13 @@ def _explain(plan: Plan, field: str, value: Value, width: int) -> list[Line]:
     for decision in plan.decisions:
         if decision.field == field:
             lines += _decision(decision, width)
+    for row in plan.fidelity:
+        if row.field == field:
+            style = WARN if row.support is Fidelity.IMPOSSIBLE else ""
+            text = f"{row.support} on {plan.execution.backend}" + (
+                f": {row.difference}" if row.difference else ""
+            )
+            lines += labelled("fidelity", text, width=width, label_width=_LABEL, style=style)
     return lines
 
 

@@ -9,6 +9,7 @@ from ftspec.plan.model import Action, Plan, Value
 from ftspec.plan.reasons import Reason
 from ftspec.plan.stages import predicted_seconds
 from ftspec.view.amounts import seconds_text, value_text
+from ftspec.view.fidelity import fidelity_lines
 from ftspec.view.lines import (
     BUSY,
     GOOD,
@@ -45,13 +46,15 @@ _HOW = (
 )
 
 
-def render_plan(plan: Plan, *, width: int = 80, color: bool = False) -> str:
-    """Text of at most `width` columns (from 60), ending in a newline; ANSI colours only if asked."""
+def render_plan(plan: Plan, *, width: int = 80, color: bool = False, explain: bool = False) -> str:
+    """Text of at most `width` columns (from 60), ending in a newline; ANSI colours only if asked. `explain`
+    tells of every field how well the backend does it, not only of those that differ."""
     width = max(width, 60)
     lines: list[Line] = [*_title(plan, width)]
     for heading, section in (
         ("What", _what(plan, width)),
         ("How", _how(plan, width)),
+        ("Fidelity", fidelity_lines(plan, width, _LABEL, explain=explain)),
         ("Stages", _stages(plan, width)),
         ("Evidence", _evidence(plan, width)),
         ("Predicted", _predicted(plan, width)),

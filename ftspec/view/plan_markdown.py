@@ -7,6 +7,7 @@ from ftspec.hardware.model import format_bytes
 from ftspec.plan.codec import digest
 from ftspec.plan.model import Action, Plan
 from ftspec.view.amounts import seconds_text, value_text
+from ftspec.view.fidelity import differences, fidelity_summary
 from ftspec.view.plan_human import short_hash, why
 from ftspec.view.plan_sentences import (
     data_sentences,
@@ -60,9 +61,12 @@ def plan_markdown(plan: Plan) -> str:
     rows = [("model", model_sentence(plan)), *data_sentences(plan)]
     rows += [("objective", objective_sentence(plan)), ("optimiser", schedule_sentence(plan))]
     rows += list(evidence_sentences(plan))
+    if plan.fidelity:
+        rows.append(("fidelity", f"{plan.execution.backend}: {fidelity_summary(plan)}"))
     lines += [f"| {label} | {escape(text)} |" for label, text in rows]
     lines += _stages(plan)
     lines += _execution(plan)
+    lines += _fidelity(plan)
     lines += ["", f"Spec `{short_hash(plan.spec_hash)}`, plan `{short_hash(digest(plan))}`.", ""]
     return "\n".join(lines)
 
@@ -95,4 +99,21 @@ def _execution(plan: Plan) -> list[str]:
     for name in plan.execution.__dataclass_fields__:
         value = value_text(getattr(plan.execution, name), field=name)
         rows.append(f"| {escape(name)} | {escape(value)} | {why(plan, f'execution.{name}')} |")
+    return [*head, *rows, "", "</details>"]
+
+
+def _fidelity(plan: Plan) -> list[str]:
+    rows = [
+        f"| {escape(row.field)} | {row.support} | {escape(row.difference)} |"
+        for row in (*differences(plan), *(each for each in plan.fidelity if not each.difference))
+    ]
+    if not rows:
+        return []
+    head = [
+        "",
+        f"<details><summary>What {escape(plan.execution.backend or '')} makes of each field</summary>",
+        "",
+        "| field | fidelity | difference |",
+        "|---|---|---|",
+    ]
     return [*head, *rows, "", "</details>"]
