@@ -290,16 +290,16 @@ def decoder_training_memory(inputs: DecoderInputs) -> MemoryEstimate:
 def scoring_memory(plan: LlmPlan, costs: MemoryCosts, rows: int) -> MemoryEstimate:
     """Peak of scoring `rows` held-out rows at once, and of generating answers to as many.
 
-    The weights, and the larger of: a forward pass, one layer at work and 10·T·V of logits; a cache of keys and
+    The weights as they are shipped: merged ones are not quantised. And the larger of: a forward pass, one layer at work and 10·T·V of logits; a cache of keys and
     values, 2·L·k·e per token of prompt and answer, with one layer's copied as it grows, and logits of the
     last tokens. Not measured.
     """
     run, facts = plan.execution, plan.model.facts
     precision = run.precision or "fp32"
     element = 4 if precision == "fp32" else 2
-    quantised = plan.model.quantization_bits if plan.adapter.type != "full" else None
-    weights = base_weight_bytes(facts, precision, quantised, costs)
-    if plan.adapter.type != "full":
+    whole = plan.adapter.type == "full" or plan.export.merge
+    weights = base_weight_bytes(facts, precision, None if whole else plan.model.quantization_bits, costs)
+    if not whole:
         weights += 4 * plan.model.trainable_parameters
     tokens = rows * longest_row(plan)
     layer = element * tokens * (4 * facts.hidden_size + 3 * facts.intermediate_size)

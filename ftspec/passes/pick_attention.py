@@ -17,6 +17,8 @@ def pick_attention(plan: Plan, context: Context) -> Iterator[Rewrite | Diagnosti
 
     Code that comes with a model brings its own attention, which transformers calls `eager`.
     """
+    if plan.execution.attn_implementation is not None:
+        return
     kernel = "eager" if plan.model.facts.needs_remote_code else "sdpa"
     target, kind = target_of(plan, context), kind_of_device(plan, context)
     support = target.support_of(Feature.FLASH_ATTENTION, kind)

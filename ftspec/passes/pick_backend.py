@@ -1,25 +1,29 @@
 """Which backend trains: asked for by name, or the first that can."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic
-from ftspec.passes.context import Context, is_given, span_of, torch_device
+from ftspec.passes.context import Context, is_given, span_of, torch_device, usable_accelerators
 from ftspec.passes.features import intended_features
+from ftspec.passes.judge_fidelity import impossible_on
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import Plan, Rewrite
 from ftspec.plan.reasons import Reason
-from ftspec.target.model import Support, Target
+from ftspec.target.model import Feature, Support, Target
 
 FIELD = "execution.backend"
 
 
 def pick_backend(plan: Plan, context: Context) -> Iterator[Rewrite | Diagnostic]:
-    """Settles `execution.backend`; every rejected candidate is a decision of its own.
+    """Settles `execution.backend`; every other candidate is a decision of its own.
 
-    A candidate must know the kind and a device of the machine. Among those, one that has all features
-    wins over one that lacks some; if all lack some, `check_features` names them.
+    A candidate must know the kind and a device of the machine. Among those, the fewest missing features
+    win, then an accelerator over the CPU, then a process for each of several devices, then what the backend
+    is made for (`prefers`), then the order of the backend path. If all lack features, `check_features` names
+    them.
     """
     candidates = context.targets
     if is_given(plan, FIELD):
@@ -31,24 +35,90 @@ def pick_backend(plan: Plan, context: Context) -> Iterator[Rewrite | Diagnostic]
         return
     if is_given(plan, FIELD):
         return
-    lacking = {target.name: _lacking(target, plan) for target in left}
-    best = min(left, key=lambda target: len(lacking[target.name]))  # the first one among equals
-    for target in left:
-        if len(lacking[target.name]) > len(lacking[best.name]):
-            rejected[target.name] = "; ".join(lacking[target.name])
     for name, why in rejected.items():
-        yield Rewrite(
-            field=FIELD,
-            value=plan.execution.backend,
-            reason=Reason.BACKEND_REJECTED,
-            facts=FrozenMap({"rejected": name, "why": why}),
-        )
-    equals = tuple(target.name for target in left if target.name not in rejected and target is not best)
+        yield _other(plan, name, why, Reason.BACKEND_REJECTED)
+    merits = {target.name: merits_of(target, plan, context) for target in left}
+    best = min(left, key=lambda target: merits[target.name].order)  # the first one among equals
+    for target in left:
+        if target is not best:
+            lacking = bool(merits[target.name].lacking)
+            why = _why_behind(target, merits[target.name], best, merits[best.name])
+            yield _other(
+                plan, target.name, why, Reason.BACKEND_REJECTED if lacking else Reason.BACKEND_PASSED_OVER
+            )
+    able = [target for target in left if len(merits[target.name].lacking) <= len(merits[best.name].lacking)]
     yield Rewrite(
         field=FIELD,
         value=best.name,
-        reason=Reason.FIRST_THAT_CAN if equals else Reason.ONLY_CANDIDATE,
+        reason=Reason.ONLY_CANDIDATE
+        if len(able) == 1
+        else Reason.PREFERRED_ON_DEVICE
+        if merits[best.name].preferred
+        else Reason.FIRST_THAT_CAN,
         facts=FrozenMap({"kind": plan.kind, "candidates": tuple(target.name for target in candidates)}),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merits:
+    """What speaks for and against a backend that can run a plan's kind on this machine."""
+
+    device: str  # the kind of device that it would run on
+    lacking: tuple[str, ...]  # a sentence for each feature that the spec asks for and it does not have
+    leaves_accelerator: bool  # would run on the CPU of a machine that has an accelerator
+    idle: str  # why it leaves devices of the machine idle; empty if it uses all it could
+    preferred: bool
+
+    @property
+    def order(self) -> tuple[int, bool, bool, bool]:
+        return len(self.lacking), self.leaves_accelerator, bool(self.idle), not self.preferred
+
+
+def merits_of(target: Target, plan: Plan, context: Context) -> Merits:
+    accelerators = usable_accelerators(target, context)
+    wish = plan.execution.device  # that the machine has it is judged by `pick_device`
+    present = {"cpu", *(item.kind for item in accelerators)}
+    device = next(
+        kind for kind in target.devices if (kind in present if wish is None else torch_device(kind) == wish)
+    )
+    several = sum(item.kind == device for item in accelerators) > 1
+    shares = processes_for(plan, sum(item.kind == device for item in accelerators)) > 1
+    support = target.support_of(Feature.MULTI_PROCESS, device)
+    able = support.support in {Support.FULL, Support.APPROXIMATED}
+    return Merits(
+        device=device,
+        lacking=tuple(_lacking(target, plan, device)),
+        leaves_accelerator=device == "cpu" and wish is None and bool(context.hardware.accelerators),
+        idle=support.why if several and shares and not able else "",
+        preferred=device in target.prefers,
+    )
+
+
+def processes_for(plan: Plan, devices: int) -> int:
+    """The most processes, one a device, that share the batch equally."""
+    batch = plan.train.global_batch_size
+    return max((count for count in range(1, devices + 1) if batch % count == 0), default=1)
+
+
+def _why_behind(target: Target, merits: Merits, best: Target, its: Merits) -> str:
+    """Why `best` comes before `target`: the first respect in which they differ."""
+    if len(merits.lacking) > len(its.lacking):
+        return "; ".join(merits.lacking)
+    if merits.leaves_accelerator and not its.leaves_accelerator:
+        return f"it would leave the {its.device} device idle, which {best.name} trains on"
+    if merits.idle and not its.idle:
+        return f"it would use one of several devices: {merits.idle}"
+    if its.preferred and not merits.preferred:
+        return f"{best.name} is preferred on {its.device}"
+    return f"{best.name} comes first among equals"
+
+
+def _other(plan: Plan, name: str, why: str, reason: Reason) -> Rewrite:
+    return Rewrite(
+        field=FIELD,
+        value=plan.execution.backend,
+        reason=reason,
+        facts=FrozenMap({"rejected": name, "why": why}),
     )
 
 
@@ -56,6 +126,8 @@ def _why_not(target: Target, plan: Plan, context: Context) -> str:
     """Empty if the target can run this kind on this machine."""
     if plan.kind not in target.kinds:
         return f"it does not train kind {plan.kind}"
+    if target.emit_only is not None and not is_given(plan, FIELD):
+        return f"it is for others to run: {target.emit_only}"
     present = {"cpu", *(item.kind for item in context.hardware.accelerators)}
     wish = plan.execution.device
     if wish is not None:
@@ -65,14 +137,15 @@ def _why_not(target: Target, plan: Plan, context: Context) -> str:
     return f"it needs {' or '.join(target.devices)}, this machine has {', '.join(sorted(present))}"
 
 
-def _lacking(target: Target, plan: Plan) -> list[str]:
-    """One sentence for each feature that the spec asks for and the target does not have."""
-    sentences = []
+def _lacking(target: Target, plan: Plan, device: str) -> Iterator[str]:
+    """One sentence for each feature that the spec asks for and the target does not have on the device, and for
+    each value of the spec that it cannot take."""
     for need in intended_features(plan):
-        found = target.support_of(need.feature)
+        found = target.support_of(need.feature, device)
         if found.support in {Support.NOT_IMPLEMENTED, Support.IMPOSSIBLE}:
-            sentences.append(f"{need.feature} is {found.support.replace('_', ' ')}: {found.why}")
-    return sentences
+            yield f"{need.feature} is {found.support.replace('_', ' ')}: {found.why}"
+    for row in impossible_on(target, plan, device):
+        yield f"`{row.field}` is impossible: {row.difference}"
 
 
 def _no_backend(plan: Plan, context: Context, rejected: dict[str, str]) -> Diagnostic:

@@ -6,8 +6,8 @@ from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic
 from ftspec.estimate.memory import encode_memory
 from ftspec.passes.context import Context, span_of
-from ftspec.passes.remedies import gib
 from ftspec.passes.set_memory_limit import usable_bytes
+from ftspec.passes.units import gib
 from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import Rewrite

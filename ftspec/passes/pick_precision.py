@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic
 from ftspec.passes.context import Context, accelerator_of, kind_of_device, span_of, target_of
+from ftspec.plan import embedding
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import Plan, Rewrite, Value
 from ftspec.plan.reasons import Reason
@@ -15,11 +16,13 @@ _FEATURES = {"bf16": Feature.BF16, "fp16": Feature.FP16}
 
 
 def pick_precision(plan: Plan, context: Context) -> Iterator[Rewrite | Diagnostic]:
-    """Settles `execution.precision`. Weights and optimizer states are fp32 in every case.
+    """Settles `execution.precision`. Trained weights and optimizer states are fp32 in every case; the frozen
+    base of an LLM is kept in this precision.
 
     bf16 needs no loss scaling and is tried first. fp16 is taken on GPUs without bf16 (compute
     capability 7.x, such as a T4), where the tensor cores do several times the fp32 rate, with loss
-    scaling. On Apple devices fp32: half precision is not faster there for encoders of this size.
+    scaling. On Apple devices embedding models stay in fp32: half precision is not faster there for
+    encoders of this size; for an LLM it halves the weights that a step reads.
     """
     target, kind = target_of(plan, context), kind_of_device(plan, context)
     wish = plan.execution.precision
@@ -35,7 +38,7 @@ def pick_precision(plan: Plan, context: Context) -> Iterator[Rewrite | Diagnosti
         return
     for candidate in ("bf16", "fp16"):
         missing = _why_not(candidate, plan, context) or _why_target_not(candidate, target, kind)
-        if not missing and kind == "mps":
+        if not missing and kind == "mps" and plan.kind == embedding.KIND:
             missing = "on Apple devices half precision is not faster for such models"
         if not missing:
             yield Rewrite(

@@ -1,4 +1,4 @@
-"""How many CPU threads the training process uses."""
+"""How many CPU threads each training process uses."""
 
 from collections.abc import Iterator
 
@@ -16,15 +16,18 @@ def pick_threads(plan: Plan, context: Context) -> Iterator[Rewrite | Diagnostic]
     """Settles `execution.num_threads`: all usable cores on a CPU, a few beside an accelerator."""
     if plan.execution.num_threads is not None:
         return
-    cores = context.hardware.cpu.usable_cores
+    cores, processes = context.hardware.cpu.usable_cores, plan.execution.num_processes or 1
     if plan.execution.device == "cpu":
         yield Rewrite(
-            field=FIELD, value=cores, reason=Reason.USABLE_CORES, facts=FrozenMap({"usable_cores": cores})
+            field=FIELD,
+            value=max(cores // processes, 1),
+            reason=Reason.USABLE_CORES,
+            facts=FrozenMap({"usable_cores": cores}),
         )
         return
     yield Rewrite(
         field=FIELD,
-        value=min(cores, THREADS_BESIDE_ACCELERATOR),
+        value=min(max(cores // processes, 1), THREADS_BESIDE_ACCELERATOR),
         reason=Reason.THREADS_OF_DEVICE,
         facts=FrozenMap({"usable_cores": cores, "device": plan.execution.device}),
     )

@@ -1,15 +1,22 @@
 """What a plan would need, asked of the closed forms in `estimate` for one way to run it."""
 
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
+from ftspec.estimate.decoder import decoder_inputs, decoder_training_memory
 from ftspec.estimate.memory import memory_inputs, training_memory
 from ftspec.plan.embedding import EmbeddingPlan
-from ftspec.plan.model import MemoryEstimate
+from ftspec.plan.llm import LlmPlan
+from ftspec.plan.model import MemoryEstimate, Plan
+from ftspec.target.model import Target
+
+P = TypeVar("P", bound=Plan)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One way to take an optimizer step of the whole batch; the product of the first two is the batch."""
+    """One way to take an optimizer step of the whole batch; the product of the first two, times the number of
+    processes, is the batch. `cached_loss` and `mini_batch_size` belong to embedding models."""
 
     per_device_train_batch_size: int
     gradient_accumulation_steps: int = 1
@@ -28,20 +35,46 @@ class Candidate:
         return " ".join(parts)
 
 
-def with_candidate(plan: EmbeddingPlan, candidate: Candidate) -> EmbeddingPlan:
+def whole_batch(plan: Plan) -> Candidate:
+    """The step as it is where memory is no question: each process takes its part at once."""
+    size = plan.train.global_batch_size // (plan.execution.num_processes or 1)
+    return Candidate(per_device_train_batch_size=size, mini_batch_size=size)
+
+
+def with_candidate(plan: P, candidate: Candidate) -> P:
+    """Raises nothing: fields that the kind of the plan does not have are left out."""
+    cached: dict[str, Any] = (
+        {"cached_loss": candidate.cached_loss, "mini_batch_size": candidate.mini_batch_size}
+        if isinstance(plan, EmbeddingPlan)
+        else {}
+    )
     return replace(
         plan,
         execution=replace(
             plan.execution,
             per_device_train_batch_size=candidate.per_device_train_batch_size,
             gradient_accumulation_steps=candidate.gradient_accumulation_steps,
-            cached_loss=candidate.cached_loss,
-            mini_batch_size=candidate.mini_batch_size,
             gradient_checkpointing=candidate.gradient_checkpointing,
+            **cached,
         ),
     )
 
 
-def predict_memory(plan: EmbeddingPlan, candidate: Candidate) -> MemoryEstimate:
-    """Peak of the training process, by part, in bytes."""
-    return training_memory(memory_inputs(with_candidate(plan, candidate)))
+def predict_memory(plan: Plan, candidate: Candidate, target: Target) -> MemoryEstimate:
+    """Peak of one training process, by part, in bytes."""
+    return planned_memory(with_candidate(plan, candidate), target)
+
+
+def planned_memory(plan: Plan, target: Target) -> MemoryEstimate:
+    """The same for the way to run it that the plan holds."""
+    if isinstance(plan, EmbeddingPlan):
+        return training_memory(memory_inputs(plan))
+    assert isinstance(plan, LlmPlan), plan.kind
+    return decoder_training_memory(decoder_inputs(plan, target.memory))
+
+
+def predict_peak(plan: Plan, candidate: Candidate, target: Target) -> int:
+    """Bytes that all processes of the run take of the memory that their limit is about: processes on a CPU
+    share it, those on accelerators have one each."""
+    processes = (plan.execution.num_processes or 1) if plan.execution.device == "cpu" else 1
+    return processes * predict_memory(plan, candidate, target).peak_bytes

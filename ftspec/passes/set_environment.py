@@ -5,11 +5,10 @@ from dataclasses import replace
 
 from ftspec.diagnostics.model import Diagnostic
 from ftspec.passes.context import Context, target_of
-from ftspec.passes.predict import Candidate, predict_memory
+from ftspec.passes.predict import predict_peak, whole_batch
 from ftspec.passes.set_memory_limit import usable_bytes
-from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.frozen import FrozenMap
-from ftspec.plan.model import Rewrite, Value
+from ftspec.plan.model import Plan, Rewrite, Value
 from ftspec.plan.reasons import Reason
 
 FIELD = "execution.environment"
@@ -22,7 +21,7 @@ MALLOC = {"MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_TRIM_THRESHOLD_": "131072
 ALWAYS = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
-def set_environment(plan: EmbeddingPlan, context: Context) -> Iterator[Rewrite | Diagnostic]:
+def set_environment(plan: Plan, context: Context) -> Iterator[Rewrite | Diagnostic]:
     """Settles `execution.environment`, with the backend's own variables. Memory is returned early only where
     the batch would not fit else."""
     threads = plan.execution.num_threads
@@ -30,7 +29,7 @@ def set_environment(plan: EmbeddingPlan, context: Context) -> Iterator[Rewrite |
     facts: dict[str, Value] = {"num_threads": threads, "os": context.hardware.os}
     reason = Reason.CHILD_ENVIRONMENT
     if plan.execution.device == "cpu" and context.hardware.os == "linux":
-        needed, limit = _needed_without(plan, variables), usable_bytes(plan, context)
+        needed, limit = _needed_without(plan, context, variables), usable_bytes(plan, context)
         if needed > limit:
             variables.update(MALLOC)
             reason = Reason.MALLOC_RETURNS_MEMORY
@@ -38,10 +37,7 @@ def set_environment(plan: EmbeddingPlan, context: Context) -> Iterator[Rewrite |
     yield Rewrite(field=FIELD, value=FrozenMap(variables), reason=reason, facts=FrozenMap(facts))
 
 
-def _needed_without(plan: EmbeddingPlan, variables: dict[str, str]) -> int:
+def _needed_without(plan: Plan, context: Context, variables: dict[str, str]) -> int:
     """Peak of a step of the whole batch with glibc as it is."""
     plain = replace(plan, execution=replace(plan.execution, environment=FrozenMap(variables)))
-    batch = plan.train.global_batch_size
-    return predict_memory(
-        plain, Candidate(per_device_train_batch_size=batch, mini_batch_size=batch)
-    ).peak_bytes
+    return predict_peak(plain, whole_batch(plain), target_of(plain, context))

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from ftspec.diagnostics.model import Diagnostics
 from ftspec.hardware.model import Hardware
+from ftspec.passes.candidates import candidates, divisors_below, powers_of_two_below
 from ftspec.passes.context import Context
 from ftspec.passes.driver import apply_rewrite, optimise
-from ftspec.passes.fit_memory import candidates, divisors_below, powers_of_two_below
 from ftspec.passes.order import PASSES
 from ftspec.passes.predict import predict_memory
 from ftspec.plan.embedding import EmbeddingExecutionPlan, EmbeddingPlan
@@ -374,7 +374,11 @@ def test_no_memory_size_changes_the_effective_batch(
 def test_candidates_need_less_and_less(firsts: dict[str, EmbeddingPlan], tmp_path: Path) -> None:
     plan = plan_of(tmp_path, hardware())
     context = Context(hardware=hardware(), targets=(target(),))
-    sizes = [predict_memory(plan, item).peak_bytes for item in candidates(plan, context) if item.cached_loss]
+    sizes = [
+        predict_memory(plan, item, target()).peak_bytes
+        for item in candidates(plan, context)
+        if item.cached_loss
+    ]
     assert len(sizes) == 10
     assert sizes[:5] == sorted(sizes[:5], reverse=True)
 

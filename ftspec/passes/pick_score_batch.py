@@ -1,0 +1,56 @@
+"""How many held-out rows are scored, and answered, at once."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ftspec.diagnostics import codes
+from ftspec.diagnostics.model import Diagnostic
+from ftspec.estimate.decoder import scoring_memory
+from ftspec.passes.context import Context, span_of, target_of
+from ftspec.passes.set_memory_limit import usable_bytes
+from ftspec.passes.units import gib
+from ftspec.plan.frozen import FrozenMap
+from ftspec.plan.llm import LlmPlan
+from ftspec.plan.model import Rewrite
+from ftspec.plan.reasons import Reason
+
+FIELD = "execution.score_batch_size"
+MOST_ON_CPU = 8  # larger batches only pad more there
+MOST_ON_ACCELERATOR = 32
+
+
+def pick_score_batch(plan: LlmPlan, context: Context) -> Iterator[Rewrite | Diagnostic]:
+    """Settles `execution.score_batch_size`: a power of two. Losses do not depend on it.
+
+    What is shipped is what is scored: a merged model stands unquantised in memory, however it was trained.
+    """
+    limit, costs = usable_bytes(plan, context), target_of(plan, context).memory
+    size = MOST_ON_CPU if plan.execution.device == "cpu" else MOST_ON_ACCELERATOR
+    while size > 1 and scoring_memory(plan, costs, size).peak_bytes > limit:
+        size //= 2
+    needed = scoring_memory(plan, costs, size).peak_bytes
+    if needed <= limit:
+        yield Rewrite(
+            field=FIELD,
+            value=size,
+            reason=Reason.SCORE_BATCH_FITS,
+            facts=FrozenMap({"needed_bytes": needed, "limit_bytes": limit, "device": plan.execution.device}),
+        )
+        return
+    apart = replace(plan, export=replace(plan.export, merge=False))
+    without = scoring_memory(apart, costs, 1).peak_bytes
+    remedy = "use a smaller base model, a shorter `model.max_seq_length`, or more memory"
+    if without <= limit:
+        remedy = (
+            f"`export: {{merge: false}}` ships the adapter with the base as it was trained ({gib(without)})"
+        )
+    yield Diagnostic(
+        code=codes.DOES_NOT_FIT,
+        detail=f"scoring one row at a time with {_what(plan)} needs {gib(needed)}, may use {gib(limit)}",
+        primary=span_of(context, "export.merge") or span_of(context, "execution.memory_limit_bytes"),
+        help=remedy,
+    )
+
+
+def _what(plan: LlmPlan) -> str:
+    return "the merged model" if plan.export.merge and plan.adapter.type != "full" else "the model"
