@@ -92,6 +92,10 @@ class LlmTokenizer:
             return ids[len(self._newline) :]
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of tokens, control tokens shown."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
+
 
 def tokenizer_digest(folder: Path, known: DigestCache) -> str:
     """ "sha256:…" over the files that decide tokens. Raises OSError."""

@@ -28,7 +28,7 @@ class TokenRow:
     prompt_length: int
     segments: tuple[int, ...] = ()  # starts of the rows that were packed into this one
 
-    def object(self) -> dict[str, Any]:
+    def as_object(self) -> dict[str, Any]:
         item: dict[str, Any] = {
             "id": self.id,
             "input_ids": self.input_ids.tolist(),

@@ -11,12 +11,14 @@ from ftspec.plan.model import Split
 class DataRequest:
     """Everything that decides which rows there are and where they go.
 
-    `folder` is the folder that relative paths start from; it enters no digest. `slices` names columns
+    `folder` is the folder that relative paths start from; it enters no digest, nor does `synth`, the
+    cache that written queries are read from. `slices` names columns
     of file sources to carry along for sliced results. `global_batch_size` only shapes
     `TextLengths.padded_mean`.
     """
 
     folder: Path
+    synth: Path
     train: tuple[SourcePlan, ...]
     evaluation: tuple[SourcePlan, ...]
     filters: Filters

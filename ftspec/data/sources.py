@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ftspec.data.beir import open_beir
 from ftspec.data.code import open_code
+from ftspec.data.documents import open_documents
 from ftspec.data.request import DataRequest
 from ftspec.data.rows import Source
 from ftspec.data.table import open_table
@@ -52,6 +53,8 @@ def _open(plan: SourcePlan, request: DataRequest, index: int) -> Source:
         return open_code(plan, request.folder, index)
     if plan.type == "beir":
         return open_beir(plan, request.folder, index)
+    if plan.type == "documents":
+        return open_documents(plan, request.folder, index, request.synth)
     assert plan.type == "file", plan.type
     return open_table(plan, request.folder, index, request.slices)
 
