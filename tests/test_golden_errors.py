@@ -132,6 +132,8 @@ ELSEWHERE = {
     "FTS621": ("a finished run", "store/test_commands.py"),
     "FTS623": ("a started run", "run/test_events.py"),
     "FTS640": ("a registered model", "serve/test_serve.py"),
+    "FTS642": ("a registered adapter", "store/test_registry_llm.py"),
+    "FTS643": ("a registered adapter", "store/test_registry_llm.py"),
     "FTS710": ("a base for text", "data/test_llm_faults.py"),
     "FTS711": ("a base for text", "data/test_llm_faults.py"),
     "FTS712": ("a base for text", "data/test_llm_faults.py"),

@@ -17,13 +17,14 @@ from ftspec.cli.common import (
 
 @click.group("models")
 def models_command() -> None:
-    """List, show, export and delete the models that were registered here, or fetch a base model.
+    """List, show, export, merge and delete the models that were registered here, or fetch a base model.
 
     \b
     Examples:
       ftspec models list
       ftspec models show stdlib-search
       ftspec models export stdlib-search ./my-model
+      ftspec models export docs-answers --form adapter --to ./adapter
     """
 
 
@@ -100,17 +101,33 @@ def delete_command(name: str, version: str | None, yes: bool, project_folder: Pa
 
 @models_command.command("export", short_help="Copy a model into a folder of its own.")
 @click.argument("name")
-@click.argument("destination", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("destination", required=False, type=click.Path(file_okay=False, path_type=Path))
+@click.option("--to", type=click.Path(file_okay=False, path_type=Path), help="The same as DESTINATION.")
+@click.option(
+    "--form",
+    type=click.Choice(["adapter", "merged"]),
+    help="Of an LLM: the adapter alone, or all weights without it; default: all that is registered.",
+)
 @_version_option
 @project_option
-def export_command(name: str, destination: Path, version: str | None, project_folder: Path | None) -> None:
+def export_command(
+    name: str,
+    destination: Path | None,
+    to: Path | None,
+    form: str | None,
+    version: str | None,
+    project_folder: Path | None,
+) -> None:
     """Copy a model into a new or empty folder, complete or not at all."""
     from ftspec.serve.export import export_model
     from ftspec.serve.served import find_registered
 
+    target = to if destination is None else destination
+    if target is None or (to is not None and destination is not None):
+        raise click.UsageError("name the folder once: as DESTINATION, or by --to")
     model = find_registered(find_project(project_folder), name, version)
-    export_model(model, destination)
-    click.echo(f"copied {model.name} {model.version} to {destination}")
+    export_model(model, target, form)
+    click.echo(f"copied {model.name} {model.version} to {target}")
 
 
 @models_command.command("pull", short_help="Fetch a base model from the hub.")

@@ -382,6 +382,19 @@ NOT_SEARCHABLE = _code(
     "this model does not search",
     "`ftspec query` asks models of kind Embedding; other kinds are loaded by their own libraries.",
 )
+MODEL_FORM = _code(
+    "FTS642",
+    "error",
+    "the model does not have this form",
+    "A version of an LLM holds all weights (merged), an adapter, or both; `ftspec models show` tells.\n"
+    "`ftspec models merge` makes the merged form of an adapter, where its backend can.",
+)
+OTHER_BASE = _code(
+    "FTS643",
+    "error",
+    "the adapter belongs to another base",
+    "An adapter is the difference to the very weights that it was trained on; on others it is noise.",
+)
 LOSS_DIVERGED = _code(
     "FTS650",
     "error",

@@ -17,6 +17,7 @@ from ftspec.plan.fingerprints import semantic_fingerprint
 from ftspec.plan.llm import LlmPlan
 from ftspec.plan.model import Plan
 
+CARD = "README.md"
 PASSPORT = "ftspec.json"
 PASSPORT_VERSION = "1.0"
 
@@ -40,7 +41,7 @@ def write_card(
         assert train is not None, "the card of an LLM says what training left behind"
         trained = read_trained(train)
     text = card_text_of(plan, evidence.summary, verdict, environment, trained)
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    (folder / CARD).write_text(text, encoding="utf-8")
     document = passport(plan, evidence.summary, verdict, environment, trained)
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / PASSPORT).write_text(text + "\n", encoding="utf-8")

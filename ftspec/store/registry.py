@@ -49,6 +49,22 @@ class RegisteredModel:
     def number(self) -> int:
         return int(self.version[1:])
 
+    @property
+    def kind(self) -> str:
+        """Embedding | LLM. Versions of earlier releases do not say, and are embeddings."""
+        return str(self.meta.get("kind", "Embedding"))
+
+    @property
+    def adapter(self) -> Path | None:
+        """The folder of the adapter, in its library's own layout; None for a version without one."""
+        folder = self.path / ADAPTER
+        return folder if self.kind == "LLM" and folder.is_dir() else None
+
+    @property
+    def is_whole(self) -> bool:
+        """Does the folder load without its base?"""
+        return (self.path / "config.json").is_file() or self.kind != "LLM"
+
 
 def register_model(
     project: Project, name: str, folder: Path, meta: dict[str, Any], *, make_current: bool = True

@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ftspec.evaluate.words import improvement, metric_gain_text, value_text
 from ftspec.store.registry import RegisteredModel
 from ftspec.view.safe_text import safe
 from ftspec.view.table import render_table
 
 
 def render_models(models: Sequence[RegisteredModel], *, width: int | None = None) -> str:
-    """One line per version; `*` marks the one that queries load."""
-    columns = ("", "model", "version", "metric", "base", "tuned", "gain", "registered (UTC)")
-    right = (False, False, False, False, True, True, True, False)
+    """One line per version; `*` marks the one that is current, which queries load."""
+    columns = ("", "model", "version", "holds", "metric", "base", "tuned", "gain", "registered (UTC)")
+    right = (False, False, False, False, False, True, True, True, False)
     rows = []
     for model in models:
         base, tuned = _metrics(model.meta, "base"), _metrics(model.meta, "tuned")
@@ -21,14 +22,35 @@ def render_models(models: Sequence[RegisteredModel], *, width: int | None = None
                 "*" if model.current else "",
                 model.name,
                 model.version,
+                _holds(model),
                 primary or "",
-                f"{base[primary]:.3f}" if primary else "",
-                f"{tuned[primary]:.3f}" if primary else "",
-                f"{tuned[primary] - base[primary]:+.3f}" if primary else "",
+                *(_compared(primary, base[primary], tuned[primary]) if primary else ("", "", "")),
                 model.registered[:16].replace("T", " "),
             )
         )
-    return render_table(columns, rows, right=right, width=width)
+    kept = [place for place, name in enumerate(columns) if name != "holds" or any(row[place] for row in rows)]
+    return render_table(
+        [columns[place] for place in kept],
+        [[row[place] for place in kept] for row in rows],
+        right=[right[place] for place in kept],
+        width=width,
+    )
+
+
+def _holds(model: RegisteredModel) -> str:
+    """The forms of an LLM; nothing of other kinds, which have one."""
+    if model.kind != "LLM":
+        return ""
+    return " + ".join(_forms(model)) if model.adapter else "model"
+
+
+def _forms(model: RegisteredModel) -> list[str]:
+    return [*(["merged"] if model.is_whole else []), *(["adapter"] if model.adapter else [])]
+
+
+def _compared(metric: str, base: float, tuned: float) -> tuple[str, str, str]:
+    gain = metric_gain_text(metric, improvement(metric, base, tuned))
+    return value_text(base), value_text(tuned), gain
 
 
 def render_model(model: RegisteredModel, passport: dict[str, Any]) -> str:
@@ -36,12 +58,14 @@ def render_model(model: RegisteredModel, passport: dict[str, Any]) -> str:
     base, data = _object(passport, "base"), _object(passport, "data")
     facts = [
         ("version", f"{model.version}{' (current)' if model.current else ''}"),
+        *((("kind", model.kind),) if model.kind != "Embedding" else ()),
         ("path", str(model.path)),
         ("digest", model.digest),
         ("registered", model.registered),
         ("run", model.meta.get("run_id")),
         ("verdict", passport.get("verdict")),
         ("base", f"{base.get('id')} {base.get('digest')}"),
+        *_adapter_facts(model, passport),
         ("data", data.get("digest")),
         ("spec", passport.get("spec_hash")),
         ("plan", passport.get("plan_digest")),
@@ -51,15 +75,53 @@ def render_model(model: RegisteredModel, passport: dict[str, Any]) -> str:
     tuned, before = _metrics(passport, "tuned"), _metrics(passport, "base")
     if tuned:
         rows = [
-            (name, f"{before[name]:.3f}", f"{value:.3f}", f"{value - before[name]:+.3f}")
-            for name, value in tuned.items()
-            if name in before
+            (name, *_compared(name, before[name], value)) for name, value in tuned.items() if name in before
         ]
         table = render_table(("metric", "base", "tuned", "gain"), rows, right=(False, True, True, True))
         lines += ["", *(f"  {line}" for line in table.splitlines())]
-    lines += ["", "  from sentence_transformers import SentenceTransformer"]
-    lines += [f"  model = SentenceTransformer({str(model.path)!r})"]
+    lines += ["", *(f"  {line}" for line in _loading(model, passport))]
     return "\n".join(lines) + "\n"
+
+
+def _adapter_facts(model: RegisteredModel, passport: dict[str, Any]) -> list[tuple[str, object]]:
+    if model.kind != "LLM":
+        return []
+    adapter, training = _object(passport, "adapter"), _object(passport, "training")
+    settings = " ".join(str(adapter[key]) for key in ("type", "format", "digest") if adapter.get(key))
+    return [
+        ("holds", _holds(model)),
+        ("adapter", settings),
+        ("merged from", model.meta.get("merged_from")),
+        ("warm start", "training went on with the weights alone" if training.get("warm_started") else None),
+        ("card", str(model.path / "README.md")),
+    ]
+
+
+def _loading(model: RegisteredModel, passport: dict[str, Any]) -> list[str]:
+    """Python that loads the version."""
+    path = str(model.path)
+    if model.kind != "LLM":
+        return [
+            "from sentence_transformers import SentenceTransformer",
+            f"model = SentenceTransformer({path!r})",
+        ]
+    if model.is_whole:
+        return [
+            "from transformers import AutoModelForCausalLM",
+            f"model = AutoModelForCausalLM.from_pretrained({path!r})",
+        ]
+    base = str(_object(passport, "base").get("id"))
+    if _object(passport, "adapter").get("format") == "mlx_lm":
+        return [
+            "from mlx_lm import load",
+            f"model, tokenizer = load({base!r}, adapter_path={str(model.adapter)!r})",
+        ]
+    return [
+        "from peft import PeftModel",
+        "from transformers import AutoModelForCausalLM",
+        f"base = AutoModelForCausalLM.from_pretrained({base!r})",
+        f"model = PeftModel.from_pretrained(base, {str(model.adapter)!r})",
+    ]
 
 
 def model_document(model: RegisteredModel) -> dict[str, Any]:
@@ -68,12 +130,17 @@ def model_document(model: RegisteredModel) -> dict[str, Any]:
         "name": model.name,
         "version": model.version,
         "current": model.current,
+        "kind": model.kind,
+        "holds": _forms(model) if model.adapter else ["model"],
         "path": str(model.path),
         "digest": model.digest,
         "registered": model.registered,
-        **{key: value for key, value in model.meta.items() if key in ("run_id", "spec_hash", "plan_digest")},
+        **{key: value for key, value in model.meta.items() if key in _TOLD},
         "metrics": {"base": _metrics(model.meta, "base"), "tuned": _metrics(model.meta, "tuned")},
     }
+
+
+_TOLD = ("run_id", "spec_hash", "plan_digest", "base_digest", "merged_from")
 
 
 def _metrics(document: dict[str, Any], variant: str) -> dict[str, float]:
