@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,9 @@ class RaftSource:
 
     @property
     def settings(self) -> dict[str, object]:
-        plan = {name: value for name, value in asdict(self.plan).items() if name not in _APART}
+        plan: dict[str, object] = {
+            each.name: getattr(self.plan, each.name) for each in fields(RaftPlan) if each.name not in _APART
+        }
         if self.plan.synthesize is not None:
             written = asdict(self.plan.synthesize)
             plan["synthesize"] = {name: value for name, value in written.items() if name not in COSMETIC}

@@ -31,6 +31,7 @@ def make_request(folder: Path, *train: SourcePlan, **changes: Any) -> DataReques
         **changes,
     }
     return DataRequest(
+        synth=folder / "synth",
         folder=folder,
         train=train,
         split=Split(**split),
