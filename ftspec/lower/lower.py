@@ -9,6 +9,7 @@ from typing import Any
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostics
 from ftspec.lower.config import BASE, BASELINE, DATA, build_config
+from ftspec.lower.emit import emitted_commands, emitted_file, unemitted_fields
 from ftspec.lower.links import is_model_file, link_tree
 from ftspec.lower.llm_config import build_llm_config
 from ftspec.lower.templates import render
@@ -45,6 +46,8 @@ def lower(plan: Plan, target: Target, inputs: LowerInputs, folder: Path) -> tupl
     found = Diagnostics()
     for leaf in unlowered_fields(target, [leaf for leaf, _ in leaves(plan)]):
         found.add(codes.NOT_LOWERED, f"{target.name} does not say what becomes of `{leaf}`")
+    for leaf in unemitted_fields(plan, target):
+        found.add(codes.NOT_LOWERED, f"{target.name} does not say what this value of `{leaf}` stands for")
     if found.has_errors:
         return None, found
     folder.mkdir(parents=True, exist_ok=True)
@@ -66,7 +69,11 @@ def lower(plan: Plan, target: Target, inputs: LowerInputs, folder: Path) -> tupl
 
 def render_files(plan: Plan, target: Target, *, reused: frozenset[str] = frozenset()) -> dict[str, str]:
     """The texts of a run folder by name, apart from model and data: what goldens hold."""
-    files = {"config.json": _json(config_of(plan, reused)), **_requirements(target)}
+    files = {
+        "config.json": _json(config_of(plan, reused)),
+        **_requirements(target),
+        **emitted_file(plan, target),
+    }
     for name in target.programs:
         path = target.folder / name
         files[path.name] = path.read_text(encoding="utf-8")
@@ -117,6 +124,7 @@ def _template_values(plan: Plan, target: Target) -> dict[str, Any]:
         "num_processes": run.num_processes,
         "steps": plan.train.total_steps,
         "packages": sorted(target.packages.items()),
+        "commands": emitted_commands(plan, target),
         "environment": {"OMP_NUM_THREADS": str(run.num_threads), **run.environment},
     }
 

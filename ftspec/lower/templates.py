@@ -23,6 +23,7 @@ def render(template: Path, values: Mapping[str, Any]) -> str:
     )
     environment.filters = {
         "quote": shlex.quote,
+        "words": shlex.join,
         "variable": variable_name,
         "code": inline_code,
         "comment": one_line,
