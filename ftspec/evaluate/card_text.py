@@ -123,8 +123,8 @@ def usage_lines(plan: LlmPlan, trained: Trained) -> Iterator[str]:
         yield "```python"
         yield "from transformers import AutoModelForCausalLM, AutoTokenizer"
         yield ""
-        yield 'model = AutoModelForCausalLM.from_pretrained("path/to/this/folder")'
-        yield 'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")'
+        yield f'model = AutoModelForCausalLM.from_pretrained("path/to/this/folder"{_trust(plan)})'
+        yield f'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder"{_trust(plan)})'
         yield "```"
         yield ""
         yield '`mlx_lm.load("path/to/this/folder")` loads it on Apple Silicon.'
@@ -145,6 +145,10 @@ def usage_lines(plan: LlmPlan, trained: Trained) -> Iterator[str]:
     yield ""
 
 
+def _trust(plan: LlmPlan) -> str:
+    return ", trust_remote_code=True" if plan.model.trust_remote_code else ""
+
+
 def _adapter_usage(plan: LlmPlan, trained: Trained) -> Iterator[str]:
     base = repr(hub_base(plan) or "path/to/the/base")
     adapter = f'"path/to/this/folder/{ADAPTER}"'
@@ -163,9 +167,9 @@ def _adapter_usage(plan: LlmPlan, trained: Trained) -> Iterator[str]:
         yield "from peft import PeftModel"
         yield "from transformers import AutoModelForCausalLM, AutoTokenizer"
         yield ""
-        yield f"base = AutoModelForCausalLM.from_pretrained({base})"
+        yield f"base = AutoModelForCausalLM.from_pretrained({base}{_trust(plan)})"
         yield f"model = PeftModel.from_pretrained(base, {adapter})"
-        yield f"tokenizer = AutoTokenizer.from_pretrained({base})"
+        yield f"tokenizer = AutoTokenizer.from_pretrained({base}{_trust(plan)})"
     yield "```"
     yield ""
 
@@ -235,7 +239,10 @@ def training_lines(plan: LlmPlan, trained: Trained) -> Iterator[str]:
         ("epochs", train.num_train_epochs),
         ("steps", train.total_steps),
         ("learning rate", f"{train.learning_rate:g}"),
-        ("scheduler", f"{train.lr_scheduler_type}, warmup over {train.warmup_steps:,} steps"),
+        (
+            "scheduler",
+            f"{train.lr_scheduler_type}, warmup over {counted(train.warmup_steps, 'step', 'steps')}",
+        ),
         ("weight decay", f"{train.weight_decay:g}"),
         ("optimizer", train.optim),
         ("precision", plan.execution.precision),
@@ -266,7 +273,7 @@ def _adapter_settings(adapter: AdapterPlan) -> list[tuple[str, object]]:
 
 def _parity_lines(parity: Mapping[str, float]) -> Iterator[str]:
     yield (
-        f"Merged weights against base and adapter, on {parity['rows']:.0f} held-out rows: logits differ by "
+        f"Merged weights against base and adapter, on {counted(int(parity['rows']), 'row', 'rows')}: logits differ by "
         f"{parity['max_abs_logit_difference']:.3g} at most ({parity['tolerance']:.3g} is allowed) and by "
         f"{parity['mean_abs_logit_difference']:.3g} on average; {parity['argmax_agreement'] * 100:.2f} % of "
         "the next tokens are the same."
@@ -298,8 +305,8 @@ def limit_lines(plan: LlmPlan, summary: Summary, trained: Trained) -> Iterator[s
         yield "- No answer was generated: what the model writes was not looked at."
     if trained.warm_started:
         yield (
-            "- **Warm start**: training was interrupted, and went on with the weights alone. Optimizer state "
-            "and schedule began anew, so a repeat will not give the same weights."
+            "- **Warm start**: training was interrupted, and went on with the weights alone. The optimizer "
+            "lost its state, so a repeat will not give the same weights."
         )
     if plan.model.quantization_bits is not None and plan.adapter.type != "full":
         yield (

@@ -30,9 +30,9 @@ class ResultDocument(BaseModel):
     standing_verdict: Literal["passed", "failed", "inconclusive"]
     """What the gates said, also when nothing had to run."""
     metrics: dict[Literal["base", "tuned"], dict[str, float]]
-    """Mean over the held-out queries, at full width."""
+    """Mean over the held-out queries, at full width; of an LLM over the held-out rows."""
     model_path: str
-    """A SentenceTransformer folder; it is registered only when `model` is not null."""
+    """A SentenceTransformer folder, or that of an LLM; it is registered only when `model` is not null."""
     model: dict[Literal["name", "version"], str] | None = None
     gates: list[dict[str, Any]] = Field(default_factory=list)
     """One entry per bound, with its outcome and reason."""
@@ -111,13 +111,18 @@ def _prediction(result: ApplyResult) -> str:
 
 def _next_steps(result: ApplyResult, spec_path: str) -> list[tuple[str, str]]:
     steps = []
-    if result.model_name is not None:
+    is_text = result.summary.text is not None
+    if result.model_name is not None and is_text:
+        steps.append((f"ftspec models show {result.model_name}", "where it lies, and how it is loaded"))
+    elif result.model_name is not None:
         steps.append((f'ftspec query {result.model_name} "parse a date"', "search with it"))
     steps.append((f"ftspec eval {result.run_id}", "the evidence again, with slices and examples"))
     if spec_path.endswith((".yaml", ".yml")):
         path = shlex.quote(spec_path)
-        steps.append((f"ftspec plan {path} --set train.learning_rate=3e-5", "what a change would cost"))
-        steps.append(("ftspec init mine.yaml --path PATH/TO/CODE", "a spec for your own code"))
+        rate = "5e-5" if is_text else "3e-5"
+        steps.append((f"ftspec plan {path} --set train.learning_rate={rate}", "what a change would cost"))
+        if not is_text:
+            steps.append(("ftspec init mine.yaml --path PATH/TO/CODE", "a spec for your own code"))
     return steps
 
 
