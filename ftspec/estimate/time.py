@@ -11,6 +11,7 @@ from ftspec.hardware.model import Accelerator, Hardware
 from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.facts import ModelFacts
 from ftspec.plan.frozen import FrozenMap
+from ftspec.plan.model import Plan
 from ftspec.plan.objectives import text_columns
 
 UNCALIBRATED_FACTOR = 2.0  # another CPU or GPU than the one the shares below were measured on
@@ -100,15 +101,15 @@ def estimate_time(
 ) -> TimeEstimate:
     """Seconds of each stage, as if none were reused, and their sum."""
     precision = plan.execution.precision or "fp32"
-    accelerator = _accelerator(plan, hardware)
-    train_rate = _train_rate(hardware, accelerator, precision)
+    accelerator = planned_accelerator(plan, hardware)
+    rate = train_rate(hardware, accelerator, precision)
     encode_rate = _encode_rate(hardware, accelerator)
     if calibration is not None:
-        encode_rate *= calibration.train_flops_per_second / train_rate
-        train_rate = calibration.train_flops_per_second
+        encode_rate *= calibration.train_flops_per_second / rate
+        rate = calibration.train_flops_per_second
         encode_rate = calibration.encode_flops_per_second or encode_rate
     processes = (plan.execution.num_processes or 1) if accelerator is not None else 1
-    train = train_flops(plan) / train_rate / processes
+    train = train_flops(plan) / rate / processes
     if accelerator is not None:
         train = max(train, _launch_seconds(plan) if calibration is None else 0.0)
     tuned = encode_flops(plan) / encode_rate
@@ -130,13 +131,13 @@ def estimate_time(
     )
 
 
-def _accelerator(plan: EmbeddingPlan, hardware: Hardware) -> Accelerator | None:
+def planned_accelerator(plan: Plan, hardware: Hardware) -> Accelerator | None:
     """The device of the plan; None on the CPU. Plans name ROCm devices `cuda`, as torch does."""
     wanted = {"cuda": ("cuda", "rocm")}.get(plan.execution.device or "cpu", (plan.execution.device,))
     return next((item for item in hardware.accelerators if item.kind in wanted), None)
 
 
-def _train_rate(hardware: Hardware, accelerator: Accelerator | None, precision: str) -> float:
+def train_rate(hardware: Hardware, accelerator: Accelerator | None, precision: str) -> float:
     """Operations per second of a training step."""
     if accelerator is None:
         speedup = CPU_BF16_SPEEDUP if precision == "bf16" and hardware.cpu.bf16 else 1.0
