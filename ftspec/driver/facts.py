@@ -68,7 +68,7 @@ def _embedding_facts(spec: EmbeddingSpec, folder: Path, project: Project) -> tup
         found.extend(_about(here, "evaluation", "baseline"))
     data: DataFacts | None = None
     if model is not None:
-        request = embedding_request(spec, folder)
+        request = embedding_request(spec, folder, project)
         data, here = _survey(request, model, spec.model.max_seq_length, project)
         found.extend(here)
     return (model, baseline, data), found

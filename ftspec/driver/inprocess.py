@@ -24,7 +24,7 @@ def make_data(
     assert isinstance(plan, EmbeddingPlan), plan.kind
     from ftspec.data.stages import ingest, split
 
-    request = embedding_request_of(plan)
+    request = embedding_request_of(plan, project)
     if stage == "ingest":
         return ingest(
             request,

@@ -20,9 +20,10 @@ from ftspec.spec.spec import EmbeddingSpec
 from ftspec.store.project import Project
 
 
-def embedding_request(spec: EmbeddingSpec, folder: Path) -> DataRequest:
+def embedding_request(spec: EmbeddingSpec, folder: Path, project: Project) -> DataRequest:
     return DataRequest(
         folder=folder,
+        synth=project.synth,
         train=tuple(source_plan(source) for source in spec.data.train),
         evaluation=tuple(source_plan(source) for source in spec.data.evaluation),
         filters=filters_plan(spec.data),
@@ -34,11 +35,12 @@ def embedding_request(spec: EmbeddingSpec, folder: Path) -> DataRequest:
     )
 
 
-def embedding_request_of(plan: EmbeddingPlan) -> DataRequest:
+def embedding_request_of(plan: EmbeddingPlan, project: Project) -> DataRequest:
     """`split.by` is resolved in a plan, which gives the same split."""
     data = plan.data
     return DataRequest(
         folder=Path(data.folder),
+        synth=project.synth,
         train=data.train,
         evaluation=data.evaluation,
         filters=data.filters,

@@ -15,6 +15,7 @@ from ftspec.plan.model import (
     TrainPlan,
     Value,
 )
+from ftspec.plan.synth import SynthSettings
 
 KIND = "Embedding"
 
@@ -52,13 +53,14 @@ class EmbeddingModelPlan(ModelPlan):
 class SourcePlan:
     """One data source; `path` as written, relative to `DataPlan.folder`."""
 
-    type: str  # code | file | beir
+    type: str  # code | file | beir | documents
     path: str
     format: str | None = None  # file: jsonl | json | csv | parquet
     roles: FrozenMap[Value] = FrozenMap()  # file: role -> column (negatives: a tuple of columns)
     split: str | None = None  # beir: the qrels file to read
     include: tuple[str, ...] = ()  # code: glob patterns
     exclude: tuple[str, ...] = ()
+    synthesize: SynthSettings | None = None  # documents: who wrote the queries; its result is in the digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ PROGRAMS = ("encode_base", "train", "encode_tuned")
 DATA = "split"  # the stage whose output the programs read
 # Raise a version when the stage's algorithm changes what comes out.
 VERSIONS: Mapping[str, int] = dict.fromkeys(NEEDS, 1)
+_IN_DIGEST = ("path", "synthesize")  # of a source: what was read there, or written for it
 
 
 def stage_documents(plan: EmbeddingPlan) -> dict[str, dict[str, Any]]:
@@ -29,7 +30,7 @@ def stage_documents(plan: EmbeddingPlan) -> dict[str, dict[str, Any]]:
     document = plan_document(plan)
     data, model, evaluation = document["data"], document["model"], document["evaluation"]
     sources = [
-        {"digest": facts.digest, **{k: v for k, v in source.items() if k != "path"}}
+        {"digest": facts.digest, **{k: v for k, v in source.items() if k not in _IN_DIGEST}}
         for facts, source in zip(plan.data.facts.sources, [*data["train"], *data["evaluation"]], strict=True)
     ]
     num_train = len(plan.data.train)

@@ -89,5 +89,6 @@ def _without_paths(source: dict[str, Any]) -> dict[str, Any]:
             if name in ("documents", "questions") and value is not None
             else value
             for name, value in kept["raft"].items()
+            if name != "synthesize"  # what was written is in the digest
         }
     return kept

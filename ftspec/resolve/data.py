@@ -10,7 +10,8 @@ from ftspec.plan.model import Split, Value
 from ftspec.plan.reasons import Reason
 from ftspec.resolve.desk import EmbeddingDesk
 from ftspec.resolve.evaluation import detectable_gain
-from ftspec.spec.data import BeirSource, CodeSource, Data, FileSource, Source
+from ftspec.spec.data import BeirSource, CodeSource, Data, DocumentsSource, FileSource, Source
+from ftspec.spec.synthesize import synth_settings
 
 FEW_QUERIES = 100  # below it only gains above .06 can be told from noise
 LOW_DIVERSITY = 0.2  # distinct positives for each distinct query
@@ -38,6 +39,15 @@ def source_plan(source: Source) -> SourcePlan:
             )
         case BeirSource():
             return SourcePlan(type="beir", path=source.path, split=source.split)
+        case DocumentsSource():
+            roles = {name: column for name, column in source.roles.model_dump().items() if column is not None}
+            return SourcePlan(
+                type="documents",
+                path=source.path,
+                format=format_of_name(source.path) if source.format == "auto" else source.format,
+                roles=FrozenMap(roles),
+                synthesize=synth_settings(source.synthesize),
+            )
 
 
 def filters_plan(data: Data) -> Filters:
@@ -76,7 +86,7 @@ def _explain_formats(desk: EmbeddingDesk) -> None:
     data = desk.spec.data
     for name, sources in (("train", data.train), ("evaluation", data.evaluation)):
         for index, source in enumerate(sources):
-            if isinstance(source, FileSource) and source.format == "auto":
+            if isinstance(source, FileSource | DocumentsSource) and source.format == "auto":
                 desk.decide(
                     f"data.{name}.{index}.format",
                     format_of_name(source.path),

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ftspec.spec.base import Section
+from ftspec.spec.synthesize import Synthesize
 
 NonEmpty = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(gt=0)]
@@ -71,7 +72,30 @@ class BeirSource(Section):
     """Name of the judgement file: `train` reads `qrels/train.tsv`."""
 
 
-Source = Annotated[CodeSource | FileSource | BeirSource, Field(discriminator="type")]
+class TextRoles(Section):
+    """Which column plays which role."""
+
+    text: NonEmpty = "text"
+    """Column with the document's text."""
+    id: NonEmpty | None = None
+    """Column with the document's identifier."""
+
+
+class DocumentsSource(Section):
+    """Documents, for which a language model writes the queries: `ftspec synth SPEC` asks it."""
+
+    type: Literal["documents"]
+    path: NonEmpty
+    """File, relative to the spec's folder; JSONL and CSV may be gzipped."""
+    format: Literal["auto", "jsonl", "json", "csv", "parquet"] = "auto"
+    """File format; `auto` goes by the file's ending."""
+    roles: TextRoles = TextRoles()
+    """Which column plays which role."""
+    synthesize: Synthesize
+    """Which model writes, and what of it is kept."""
+
+
+Source = Annotated[CodeSource | FileSource | BeirSource | DocumentsSource, Field(discriminator="type")]
 
 
 class Filters(Section):

@@ -4,7 +4,7 @@ from ftspec.diagnostics.codes import BAD_VALUE, OBJECTIVE_IGNORES_ROLE, OBJECTIV
 from ftspec.diagnostics.model import Diagnostics, Related
 from ftspec.plan.objectives import TRAITS, traits_of
 from ftspec.source.document import Document
-from ftspec.spec.data import BeirSource, CodeSource, FileSource, Roles, Source
+from ftspec.spec.data import BeirSource, CodeSource, DocumentsSource, FileSource, Roles, Source
 from ftspec.spec.parts import EmbeddingParts
 from ftspec.spec.suggest import listed
 
@@ -76,7 +76,7 @@ def _roles_of(source: Source) -> tuple[str, ...] | None:
     match source:
         case FileSource():
             return ("query", *(role for role in _JUDGED if getattr(source.roles, role) is not None))
-        case CodeSource():
+        case CodeSource() | DocumentsSource():
             return ("query", "positive")
         case BeirSource():
             return None

@@ -42,7 +42,11 @@ def written(value: Any, draw: random.Random, indent: int = 0) -> str:
         return out
     if isinstance(value, list) and value and draw.random() < 0.5:
         return "".join(f"\n{' ' * indent}- {json.dumps(child)}" for child in value)
-    if isinstance(value, str) and value.replace("-", "").isalpha() and value not in ("true", "false", "null"):
+    if (
+        isinstance(value, str)
+        and value.replace("-", "").isalpha()
+        and value.lower() not in ("true", "false", "null")
+    ):
         return draw.choice([value, json.dumps(value), f"'{value}'", f"{value}  # so"])
     if isinstance(value, float) and value.is_integer():
         return draw.choice([str(value), str(int(value)), f"{value:e}"]) if draw.random() < 0.5 else str(value)

@@ -82,7 +82,7 @@ def test_whole_numbers_serve_as_numbers(tmp_path: Path) -> None:
         ("data.train=[]", "FTS205", ""),
         ("data.train={type: code}", "FTS204", ""),
         ("data.train.0=7", "FTS204", ""),
-        ("data.train.0={path: x}", "FTS202", "`code`, `file` or `beir`"),
+        ("data.train.0={path: x}", "FTS202", "`code`, `file`, `beir` or `documents`"),
         ("data.train.0={type: file, path: x, file: 1, roles: {positive: a}}", "FTS203", ""),
         ("data.train.0.roles.negatives={a: 1}", "FTS204", ""),
         ("data.train.0.roles.negatives=[a, 1]", "FTS204", "quote it"),

@@ -34,7 +34,11 @@ def properties(schema: Any, place: str = "") -> Iterator[tuple[str, dict[str, An
 
 
 def test_every_key_has_title_and_description() -> None:
-    found = [(place, entry) for place, entry in properties(spec_schema()) if "properties/type" not in place and "/if/" not in place]
+    found = [
+        (place, entry)
+        for place, entry in properties(spec_schema())
+        if "properties/type" not in place and "/if/" not in place
+    ]
     assert len(found) > 80
     bare = [
         place
