@@ -61,6 +61,7 @@ class Client:
             limits=httpx2.Limits(
                 max_connections=self._concurrency, max_keepalive_connections=self._concurrency
             ),
+            verify=httpx2.create_ssl_context(),  # by SSL_CERT_FILE also where proxies are not asked
             trust_env=not self.endpoint.is_local,  # a proxy does not know our localhost
             follow_redirects=False,  # the key is for this address alone
         )
