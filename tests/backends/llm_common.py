@@ -125,7 +125,7 @@ def trainable_parameters(model: Path, adapter: Mapping[str, Any] | None) -> int:
         parts = name.split(".")
         if parts[-1] != "weight" or parts[-2] not in adapter["target_modules"] or len(shape) != 2:
             continue
-        if int(parts[parts.index("layers") + 1]) >= first:
+        if "layers" in parts and int(parts[parts.index("layers") + 1]) >= first:
             total += adapter["r"] * (shape[0] + shape[1]) + (shape[0] if adapter["type"] == "dora" else 0)
     return total
 
@@ -168,8 +168,9 @@ def make_llm_run_folder(
         config["model"] = {**config["model"], "trainable_parameters": count}
     folder.mkdir(parents=True)
     shutil.copytree(model, folder / "base")
-    for program in (*BACKENDS.glob("common/*.py"), *BACKENDS.glob(f"{backend}/programs/*.py")):
-        shutil.copy(program, folder)
+    for programs in program_folders(backend):
+        for program in programs.glob("*.py"):
+            shutil.copy(program, folder)
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     write_rows(folder / "data" / "train.jsonl", llm_rows(model, 32) if rows is None else rows)
     held_out = llm_rows(model, 8, offset=1000, name="test")
@@ -199,13 +200,19 @@ def mean_loss(folder: Path, stage: str) -> float:
     return sum(line["nll"] for line in lines) / sum(line["tokens"] for line in lines)
 
 
+def program_folders(backend: str) -> list[Path]:
+    """Where its programs lie; of two files of one name the later one counts."""
+    own = {"unsloth": ["trl", "unsloth"]}.get(backend, [backend])
+    return [BACKENDS / "common", *(BACKENDS / name / "programs" for name in own)]
+
+
 @contextlib.contextmanager
 def backend_programs(backend: str) -> Iterator[Callable[[str], Any]]:
     """A function that imports programs and helpers by their flat names, as a run folder's process does.
 
     The names are common ones, so they leave when the context ends.
     """
-    folders = [BACKENDS / backend / "programs", BACKENDS / "common"]
+    folders = program_folders(backend)[::-1]
     names = {path.stem for folder in folders for path in folder.glob("*.py")}
     hidden = {name: sys.modules.pop(name) for name in names if name in sys.modules}
     sys.path[:0] = map(str, folders)
