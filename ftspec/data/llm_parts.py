@@ -180,7 +180,7 @@ def _leakage(rows: tuple[LlmRow, ...], test: tuple[LlmRow, ...]) -> Leakage:
     shared_oracles: dict[str, str] = {}
     for row in rows:
         for key in prompts.intersection(row.asked_keys):
-            shared_prompts.setdefault(key, row.question_text)
+            shared_prompts.setdefault(key, row.asked_text(key))
         if row.raft is not None and row.document_key in oracles:
             shared_oracles.setdefault(str(row.document_key), row.raft.oracle)
     first = [f"prompt: {_short(text)}" for text in shared_prompts.values()][: _EXAMPLES - 2]

@@ -70,12 +70,14 @@ class LlmRow:
             return self.completion
         return _message_text(self.messages[-1])
 
-    @property
-    def question_text(self) -> str:
-        """For people: the question, the prompt, or the last message before the answer."""
+    def asked_text(self, key: str) -> str:
+        """For people: what is asked under one of `asked_keys`."""
         if self.raft is not None:
             return self.raft.question
-        return str(self.messages[-2].get("content") or "") if self.messages else self.prompt
+        if not self.messages:
+            return self.prompt
+        answered = [place for place, message in enumerate(self.messages) if message["role"] == "assistant"]
+        return str(self.messages[answered[self.asked_keys.index(key)] - 1].get("content") or "")
 
     @property
     def content_key(self) -> str:

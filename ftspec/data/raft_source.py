@@ -218,19 +218,22 @@ def open_raft(plan: LlmSource, folder: Path, index: int, slices: tuple[str, ...]
     assert raft is not None, "a raft source always has its plan"
     return RaftSource(
         plan=raft,
-        documents=find_file(raft.documents, folder),
-        questions=None if raft.questions is None else find_file(raft.questions, folder),
+        documents=find_file(raft.documents, folder, "documents"),
+        questions=None if raft.questions is None else find_file(raft.questions, folder, "questions"),
         synth=synth,
         slices=tuple(name for name in slices if name != "group"),
         index=index,
     )
 
 
-def find_file(file: RaftFile, folder: Path) -> Path:
-    """Raises FtspecError (FTS701)."""
-    path = resolve_path(file.path, folder)
-    require(path, file.path, folder=False)
-    format_of(path, file.format)
+def find_file(file: RaftFile, folder: Path, key: str) -> Path:
+    """Raises FtspecError (FTS701) about the `path` under `key` of the source."""
+    try:
+        path = resolve_path(file.path, folder)
+        require(path, file.path, folder=False)
+        format_of(path, file.format)
+    except FtspecError as error:
+        raise FtspecError(*(replace(each, about=(key, "path")) for each in error.diagnostics)) from error
     return path
 
 

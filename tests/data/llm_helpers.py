@@ -42,12 +42,18 @@ def pair_source(path: str, render: str = "auto", **roles: str) -> LlmSource:
     )
 
 
-def raft_source(documents: str = "docs.jsonl", questions: str = "qa.jsonl", **changes: Any) -> LlmSource:
+def raft_source(
+    documents: str | RaftFile = "docs.jsonl", questions: str | RaftFile = "qa.jsonl", **changes: Any
+) -> LlmSource:
     roles = {"question": "question", "answers": "answers", "document": "positive", **changes.pop("roles", {})}
     render = changes.pop("render", "auto")
     plan: dict[str, Any] = {
-        "documents": RaftFile(path=documents, roles=FrozenMap({"id": "id", "text": "text"})),
-        "questions": RaftFile(path=questions, roles=FrozenMap(roles)),
+        "documents": documents
+        if isinstance(documents, RaftFile)
+        else RaftFile(path=documents, roles=FrozenMap({"id": "id", "text": "text"})),
+        "questions": questions
+        if isinstance(questions, RaftFile)
+        else RaftFile(path=questions, roles=FrozenMap(roles)),
         "synthesize": None,
         "distractors": 2,
         "oracle_probability": 0.8,

@@ -1,0 +1,191 @@
+"""What is wrong with text data is told with its place. FTS710 to FTS714 and FTS716 are shown here."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftspec.data.llm_survey import survey_llm
+from ftspec.diagnostics import codes
+from ftspec.diagnostics.model import Severity
+from tests.data import chat_templates
+from tests.data.helpers import write_lines
+from tests.data.llm_helpers import chat_source, dialogue, dialogues, llm_request, pair_source, texts
+from tests.data.test_llm_template import make_base
+
+USER, REPLY = {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}
+BAD_CHATS: list[tuple[Any, str]] = [
+    ({"messages": "no list"}, "`messages` is text that is no JSON list"),
+    ({"messages": {"role": "user"}}, "`messages` is no list"),
+    ({"messages": []}, "`messages` is an empty list"),
+    ({"messages": None}, "`messages` is missing"),
+    ({"messages": [USER, "hello"]}, "`messages[1]` is not an object with `role` and `content`"),
+    ({"messages": [USER, {"role": "bot", "content": "x"}]}, "`messages[1]` has the role `bot`; known are"),
+    ({"messages": [{"content": "x"}, REPLY]}, "`messages[0]` has no `role`"),
+    ({"messages": [USER, REPLY, USER]}, "the last message is from `user`, not from `assistant`"),
+    ({"messages": [REPLY]}, "the first message is from `assistant`"),
+    ({"messages": [USER, {"role": "assistant", "content": " "}]}, "`messages[1]` is empty"),
+    ({"messages": [USER, {"role": "assistant"}]}, "`messages[1]` is empty"),
+    ({"messages": [{"role": "system"}, USER, REPLY]}, "`messages[0]` has no `content`"),
+    ({"messages": [{"role": "user", "content": [{"type": "image"}]}, REPLY]}, "`messages[0]`.content is not"),
+    ({"messages": [{**USER, "tool_calls": [{}]}, REPLY]}, "`messages[0]`.tool_calls is no list of objects"),
+    ({"messages": [{"role": "user", "content": "\ud800"}, REPLY]}, "half of a surrogate pair"),
+    ({"messages": [{"role": "user", "content": "x", "n": float("nan")}, REPLY]}, "values that JSON has not"),
+    ({"messages": [USER, REPLY], "tools": [1]}, "`tools` is no list of tool schemas"),
+]
+
+
+@pytest.mark.parametrize(("row", "said"), BAD_CHATS, ids=[said[:40] for _, said in BAD_CHATS])
+def test_bad_chats(row: Any, said: str, tmp_path: Path, chat_base: Path) -> None:
+    write_lines(tmp_path / "r.jsonl", [*dialogues(8, tools=None), row])
+    source = chat_source("r.jsonl", tools="tools")
+    facts, found = survey_llm(llm_request(tmp_path, chat_base, source), tmp_path / "cache")
+    assert facts is None
+    (fault,) = found.items
+    assert fault.code is codes.BAD_ROW
+    assert said in fault.detail
+    assert fault.primary is not None
+    assert (fault.primary.path, fault.primary.line) == ("r.jsonl", 9)
+    skipping = llm_request(tmp_path, chat_base, source, on_error="skip")
+    for _ in range(2):  # cold and warm say the same
+        facts, found = survey_llm(skipping, tmp_path / "cache")
+        assert facts is not None, found.items
+        assert facts.sources[0].skipped == 1
+        assert [(item.code, item.level) for item in found] == [(codes.ROWS_SKIPPED, Severity.WARNING)]
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"prompt": "p", "completion": ""}, "`completion` is empty"),
+        ({"prompt": "p", "completion": " \n"}, "`completion` is empty"),
+        ({"prompt": "p"}, "`completion` is missing"),
+        ({"prompt": 3, "completion": "c"}, "`prompt` is not text"),
+        ({"prompt": "p", "completion": "c", "k": True}, "`k` is neither text nor an integer"),
+        ({"prompt": "p", "completion": "c", "k": 0}, "the id `0` stands twice"),
+    ],
+)
+def test_bad_completions(row: Any, said: str, tmp_path: Path, text_base: Path) -> None:
+    write_lines(
+        tmp_path / "r.jsonl", [*[{**each, "k": n} for n, each in enumerate(texts(8))], {"k": 9, **row}]
+    )
+    request = llm_request(tmp_path, text_base, pair_source("r.jsonl", id="k"))
+    _, found = survey_llm(request, tmp_path / "cache")
+    assert [(item.code, item.detail) for item in found] == [(codes.BAD_ROW, said)]
+
+
+def test_columns_and_files(tmp_path: Path, chat_base: Path) -> None:
+    write_lines(tmp_path / "r.jsonl", texts(4))
+    sources = (pair_source("r.jsonl", prompt="promt"), chat_source("no.jsonl"))
+    _, found = survey_llm(llm_request(tmp_path, chat_base, *sources), tmp_path / "cache")
+    assert [item.code for item in found] == [codes.SOURCE_NOT_FOUND]
+    assert found.items[0].about == ("data", "train", 1, "path")
+    _, found = survey_llm(llm_request(tmp_path, chat_base, sources[0]), tmp_path / "cache")
+    (fault,) = found.items
+    assert (fault.code, fault.about) == (codes.MISSING_COLUMN, ("data", "train", 0, "roles", "prompt"))
+    assert fault.help == "did you mean `prompt`?"
+    (tmp_path / "empty.jsonl").write_text("")
+    _, found = survey_llm(llm_request(tmp_path, chat_base, chat_source("empty.jsonl")), tmp_path / "cache")
+    assert [item.code for item in found] == [codes.SOURCE_EMPTY]
+
+
+def test_a_missing_chat_template_is_fts710(tmp_path: Path, text_base: Path) -> None:
+    write_lines(tmp_path / "r.jsonl", dialogues(8))
+    write_lines(tmp_path / "p.jsonl", texts(8))
+    request = llm_request(tmp_path, text_base, chat_source("r.jsonl"), pair_source("p.jsonl", render="chat"))
+    _, found = survey_llm(request, tmp_path / "cache")
+    assert [item.code.id for item in found] == ["FTS710", "FTS710"]
+    assert found.items[0].about == ("data", "train", 0, "type")
+    assert found.items[1].about == ("data", "train", 1, "render")
+
+
+def test_a_template_that_refuses_rows_is_fts711(tmp_path: Path) -> None:
+    base = make_base(tmp_path / "base", chat_templates.MISTRAL)
+    bad = {"messages": [{"role": "system", "content": "s"}, USER, REPLY]}
+    write_lines(tmp_path / "r.jsonl", [*dialogues(20), *[bad, *[{**bad, "n": 1}] * 29]])
+    request = llm_request(tmp_path, base, chat_source("r.jsonl"), deduplicate=False)
+    _, found = survey_llm(request, tmp_path / "cache")
+    assert {item.code.id for item in found} == {"FTS711"}
+    assert len(found) == 21
+    assert "Conversation roles must alternate" in found.items[0].detail
+    assert found.items[0].primary is not None
+    assert found.items[0].primary.path == "r.jsonl"
+    assert found.items[0].primary.line > 20
+    assert "10 more rows, 30 in all" in found.items[-1].detail
+    skipping = llm_request(tmp_path, base, chat_source("r.jsonl"), deduplicate=False, on_error="skip")
+    facts, found = survey_llm(skipping, tmp_path / "cache")
+    assert facts is not None, found.items
+    assert facts.template_refused == 30
+    assert [item.code for item in found] == [codes.ROWS_SKIPPED]
+    broken = make_base(tmp_path / "broken", "{% for %}")
+    _, found = survey_llm(llm_request(tmp_path, broken, chat_source("r.jsonl")), tmp_path / "cache")
+    assert [(item.code.id, item.about) for item in found] == [("FTS711", ("model", "base"))]
+
+
+def test_a_template_that_rewrites_is_fts712(tmp_path: Path) -> None:
+    base = make_base(tmp_path / "base", chat_templates.REWRITES)
+    write_lines(tmp_path / "r.jsonl", [dialogue(f"q{n}", "a", "b", "c") for n in range(8)])
+    _, found = survey_llm(
+        llm_request(tmp_path, base, chat_source("r.jsonl"), train_on="assistant"), tmp_path / "cache"
+    )
+    assert {item.code.id for item in found} == {"FTS712"}
+    facts, found = survey_llm(llm_request(tmp_path, base, chat_source("r.jsonl")), tmp_path / "cache")
+    assert facts is not None, found.items
+
+
+def test_long_rows_are_fts713_or_fts714(tmp_path: Path, text_base: Path) -> None:
+    rows = [
+        *texts(12),
+        {"prompt": "p " * 200, "completion": "c"},
+        {"prompt": "x\n", "completion": "c " * 200},
+    ]
+    write_lines(tmp_path / "r.jsonl", rows)
+
+    def survey(**changes: Any) -> Any:
+        request = llm_request(tmp_path, text_base, pair_source("r.jsonl"), max_seq_length=64, **changes)
+        return survey_llm(request, tmp_path / "cache")
+
+    facts, found = survey()
+    assert (facts.dropped_too_long, facts.prompt_too_long, facts.truncated) == (1, 1, 0)
+    assert [item.code.id for item in found] == ["FTS714"]
+    facts, found = survey(too_long="truncate")
+    assert (facts.dropped_too_long, facts.prompt_too_long, facts.truncated) == (0, 1, 1)
+    assert [item.code.id for item in found] == ["FTS714", "FTS709"]
+    facts, found = survey(too_long="fail")
+    assert facts is None
+    assert [(item.code.id, item.primary.line) for item in found] == [("FTS713", 13), ("FTS713", 14)] or [
+        (item.code.id, item.primary.line) for item in found
+    ] == [("FTS713", 14), ("FTS713", 13)]
+    write_lines(tmp_path / "r.jsonl", rows[-2:] * 1 + [{"prompt": "p " * 300, "completion": "d"}])
+    facts, found = survey()
+    assert facts is None
+    assert {item.code for item in found} == {codes.SPLIT_EMPTY}
+
+
+def test_a_base_without_end_token_is_fts716(tmp_path: Path) -> None:
+    base = make_base(tmp_path / "base", None, eos_token="<nowhere>")
+    write_lines(tmp_path / "r.jsonl", texts(8))
+    for name in ("generation_config.json", "config.json"):
+        settings = json.loads((base / name).read_text())
+        del settings["eos_token_id"]
+        (base / name).write_text(json.dumps(settings))
+    request = llm_request(tmp_path, base, pair_source("r.jsonl"))
+    _, found = survey_llm(request, tmp_path / "cache")
+    assert [(item.code.id, item.about) for item in found] == [("FTS716", ("model", "base"))]
+    (base / "generation_config.json").write_text('{"eos_token_id": [3, 2]}')
+    assert survey_llm(request, tmp_path / "cache")[0] is not None
+
+
+def test_a_base_that_cannot_be_read(tmp_path: Path, chat_base: Path) -> None:
+    del chat_base
+    base = make_base(tmp_path / "base")
+    write_lines(tmp_path / "r.jsonl", texts(8))
+    request = llm_request(tmp_path, base, pair_source("r.jsonl"))
+    for file, text in (("tokenizer.json", "{}"), ("tokenizer_config.json", "[]"), ("tokenizer.json", None)):
+        kept = (base / file).read_text()
+        (base / file).unlink() if text is None else (base / file).write_text(text)
+        _, found = survey_llm(request, tmp_path / "cache")
+        assert [item.code for item in found] == [codes.MODEL_NOT_READABLE]
+        (base / file).write_text(kept)
+    assert survey_llm(request, tmp_path / "cache")[0] is not None
