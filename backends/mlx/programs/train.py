@@ -221,6 +221,12 @@ def ship(
     save_adapter(model, config, folder / "adapter")
     if not settings.ships_model:
         return None
+    return merge(root, settings, loaded, folder)
+
+
+def merge(root: Path, settings: Settings, loaded: Loaded, folder: Path) -> dict[str, Any]:
+    """Write model/ from a base with its adapter; how near it is to the two. Raises as `ship` does."""
+    model, dtype = loaded.model, settings.export.dtype
     test = root / settings.data.folder / "test.jsonl"
     rows = read_token_rows(test, settings.model.max_seq_length)[: parity.ROWS]
     before = sample_logits(model, rows)

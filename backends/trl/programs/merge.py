@@ -1,4 +1,4 @@
-"""`python merge.py FOLDER`: FOLDER/model from base/ and FOLDER/adapter, without unsloth.
+"""`python merge.py FOLDER`: FOLDER/model from base/ and FOLDER/adapter, by transformers and peft alone.
 
 The last line on standard output is a JSON object: how near the merged model is to the two, or with exit
 code 20 the `code` and `detail` of a failed check.
