@@ -3,6 +3,8 @@
 import fcntl
 import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ftspec.cli.main import cli
+from ftspec.diagnostics import codes
+from ftspec.diagnostics.model import Diagnostic, FtspecError
 from ftspec.driver.backends import install_backend, install_log
+from ftspec.paths import shared_folder
 from ftspec.store.project import Project
 from ftspec.target.environments import MARKER, EnvironmentKind, find_environment, installed_folder
 from ftspec.target.load import load_targets
@@ -164,6 +169,32 @@ def test_what_cannot_be_installed(project: Project) -> None:
     assert "demo names no exact versions" in result.stderr
     assert "pip install demo" in result.stderr
     assert call(project, "use", "demo", "--python", "/nowhere").exit_code == 64
+
+
+def test_programs_run_in_the_interpreter_that_was_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(shared_folder("specs"), tmp_path / "specs")
+    monkeypatch.chdir(tmp_path)
+    mine = tmp_path / "my python"
+    mine.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    mine.chmod(0o755)
+    used = CliRunner().invoke(cli, ["backends", "use", "accelerate", "--python", mine.name])
+    assert used.exit_code == 0, used.output
+
+    def fake_launch(folder: Path, *, interpreter: str, **more: object) -> None:
+        fault = Diagnostic(code=codes.TRAINING_FAILED, detail=f"launched by {interpreter}")
+        raise FtspecError(fault)
+
+    monkeypatch.setattr("ftspec.run.launch.launch", fake_launch)
+    words = ["apply", "specs/pairs.yaml", "--yes"]
+    result = CliRunner().invoke(cli, words)
+    assert result.exit_code == 1
+    assert f"launched by {mine}" in " ".join(result.stderr.split())
+    mine.unlink()
+    gone = CliRunner().invoke(cli, words)
+    assert "FTS605" in gone.stderr
+    assert "my python cannot be started" in " ".join(gone.stderr.split())
 
 
 def test_doctor_shows_them(project: Project) -> None:

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -147,6 +148,23 @@ def programs_on_path() -> Iterator[None]:
     sys.modules.pop("settings", None)
     if hidden is not None:
         sys.modules["settings"] = hidden
+
+
+def test_exact_versions_where_the_backend_names_them(
+    target: Target, inputs: LowerInputs, tmp_path: Path
+) -> None:
+    lower(rich_plan(), target, inputs, tmp_path / "ranges")
+    assert "torch>=" in (tmp_path / "ranges" / "requirements.txt").read_text(encoding="utf-8")
+    folder = tmp_path / "demo"
+    shutil.copytree(target.folder, folder)
+    for name, text in (("pins.txt", "torch==2.13.0\n"), ("last.txt", "odd==1.0\n")):
+        (folder / name).write_text(text, encoding="utf-8")
+    pinned = target.model_copy(
+        update={"folder": folder, "requirements": "pins.txt", "requirements_no_deps": "last.txt"}
+    )
+    lower(rich_plan(), pinned, inputs, tmp_path / "pins")
+    assert (tmp_path / "pins" / "requirements.txt").read_text(encoding="utf-8") == "torch==2.13.0\n"
+    assert (tmp_path / "pins" / "requirements-no-deps.txt").read_text(encoding="utf-8") == "odd==1.0\n"
 
 
 def test_same_plan_same_bytes_and_no_path_of_this_machine(

@@ -68,6 +68,14 @@ def chosen(plan: EmbeddingPlan, field: str) -> Decision:
     return [item for item in decisions(plan, field) if "rejected" not in item.facts][-1]
 
 
+def test_variables_of_the_backend_reach_the_child_process(tmp_path: Path) -> None:
+    variables = {"UNSLOTH_AUTO_INSTALL": "0", "OMP_NUM_THREADS": "99"}
+    found = plan_of(tmp_path, hardware(), target(environment=variables)).execution.environment
+    assert found is not None
+    assert found["UNSLOTH_AUTO_INSTALL"] == "0"
+    assert found["OMP_NUM_THREADS"] == "2"  # the plan's own
+
+
 def test_a_cpu_plan_is_complete_and_explained(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, hardware())
     run = plan.execution
