@@ -300,6 +300,27 @@ def test_a_config_of_transformers_4_is_read_too(load: Load, bases: dict[str, Pat
     assert load("rope").mlx_options(loaded.config)["rope_scaling"]["rope_type"] == "llama3"
 
 
+def test_a_config_that_says_nothing_of_positions(
+    load: Load, bases: dict[str, Path], tmp_path: Path, llama: Any
+) -> None:
+    rope, error = load("rope"), load("events").CheckFailedError
+    silent = {key: value for key, value in llama.config.items() if key != "rope_parameters"}
+    rope.check_rope(llama.model, silent, 64)  # both take the same default
+    without = type(llama.model)(llama.model.args)
+    for layer in without.layers:
+        layer.self_attn.rope = lambda values, **_: values
+    rope.check_rope(without, silent, 64)
+    with pytest.raises(error, match="layer 0 cannot be checked"):
+        rope.check_rope(without, llama.config, 64)
+    without.layers[0].self_attn.rope = llama.model.layers[0].self_attn.rope
+    rope.check_rope(without, {**llama.config, "no_rope_layers": [1, 0, 0]}, 64)
+    with pytest.raises(error, match="layer 1 cannot be checked"):
+        rope.check_rope(without, {**llama.config, "no_rope_layers": [1, 1, 0]}, 64)
+    folder = with_positions(bases["llama"], tmp_path / "base", {}, text_config={})
+    with pytest.raises(error, match="llama reads more than text"):
+        load("weights").load(folder, "fp32", positions=64)
+
+
 def test_models_that_mlx_lays_out_otherwise_are_refused(
     load: Load, bases: dict[str, Path], llama: Any, tmp_path: Path
 ) -> None:

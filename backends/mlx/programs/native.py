@@ -76,7 +76,8 @@ class ClippedOptimizer(optim.MultiOptimizer):  # type: ignore[misc]
         optimizers[0].state["grad_norm"] = mx.array(0.0)
 
     def apply_gradients(self, gradients: Any, parameters: Any) -> Any:
-        gradients = tree_map(lambda value: value.astype(mx.float32), gradients)  # a norm in bf16 is off by 1 %
+        # a norm that is summed in bf16 is off by 1 %
+        gradients = tree_map(lambda value: value.astype(mx.float32), gradients)
         clipped, norm = optim.clip_grad_norm(gradients, self.max_norm or math.inf)
         self.optimizers[0].state["grad_norm"] = norm
         return super().apply_gradients(clipped if self.max_norm else gradients, parameters)

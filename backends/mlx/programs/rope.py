@@ -13,11 +13,13 @@ from events import CheckFailedError
 from mlx import nn
 
 RELATIVE, ABSOLUTE = 1e-3, 1e-6  # of angles in float32; another theta or scaling moves them by far more
+THETA = 10000.0  # where a config.json says nothing
+THETA = 10000.0  # where a config.json says nothing
 SAME_AS_DEFAULT = ("default", "mrope", "dynamic")  # below max_position_embeddings
 
 
 def rope_of(config: dict[str, Any]) -> dict[str, Any] | None:
-    """The flat rotary settings of a config.json of transformers 4 or 5; None without rotary positions.
+    """The flat rotary settings of a config.json of transformers 4 or 5; None when it has none.
 
     Raises CheckFailedError FTS653 where layers differ in them.
     """
@@ -32,7 +34,7 @@ def rope_of(config: dict[str, Any]) -> dict[str, Any] | None:
     if not found:
         return None
     rope = {**found, "rope_type": found.get("rope_type") or found.get("type") or "default"}
-    rope.setdefault("rope_theta", config.get("rope_theta", 10000.0))
+    rope.setdefault("rope_theta", config.get("rope_theta", THETA))
     return rope
 
 
@@ -55,23 +57,24 @@ def check_rope(model: Any, config: dict[str, Any], positions: int) -> None:
 
     `positions`: how many tokens a row will have at most, answers included.
     """
-    rope = rope_of(config)
-    if rope is None:
+    told = rope_of(config)
+    turning = [[part for _, part in layer.named_modules() if _is_rope(part)] for layer in model.layers]
+    if told is None and not any(turning):
         return
     width = config.get("qk_rope_head_dim") or config.get("head_dim")
     width = width or config["hidden_size"] // config["num_attention_heads"]
+    rope = told or {"rope_type": "default", "rope_theta": THETA}
     expected, factor = inverse_frequencies(rope, config, width, positions)
-    for number, layer in enumerate(model.layers):
-        found = [part for _, part in layer.named_modules() if _is_rope(part)]
-        if not found:
+    wanted = np.zeros(width)
+    wanted[: 2 * len(expected)] = np.repeat(expected, 2)
+    turns = config.get("no_rope_layers") or [1] * len(turning)  # 0: a layer without, whatever the name says
+    for number, parts in enumerate(turning):
+        if bool(parts) != bool(turns[number]):
             raise CheckFailedError("FTS653", f"the rotary positions of layer {number} cannot be checked")
-        for part in found:
+        for part in parts:
             angles, scale = probe(part, width)
-            wanted = np.zeros(width)
-            wanted[: 2 * len(expected)] = np.repeat(expected, 2)
-            wrong = ~np.isclose(np.sort(angles), np.sort(wanted), rtol=RELATIVE, atol=ABSOLUTE)
-            turned = angles > ABSOLUTE
-            if wrong.any() or not np.allclose(scale[turned], factor, rtol=RELATIVE):
+            same = np.isclose(np.sort(angles), np.sort(wanted), rtol=RELATIVE, atol=ABSOLUTE).all()
+            if not same or not np.allclose(scale[angles > ABSOLUTE], factor, rtol=RELATIVE):
                 raise CheckFailedError(
                     "FTS653",
                     f"layer {number} turns by other angles than transformers' {rope['rope_type']} positions of "

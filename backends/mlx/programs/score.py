@@ -27,9 +27,12 @@ class Progress:
         self.total, self.done = total, 0
         self._events, self._stop, self._last = events, stop, 0.0
 
-    def advance(self, rows: int) -> None:
+    def check(self) -> None:
         if self._stop.asked:
             raise InterruptedRunError
+
+    def advance(self, rows: int) -> None:
+        self.check()
         self.done += rows
         if self.done == self.total or time.monotonic() - self._last >= PROGRESS_SECONDS:
             self._last = time.monotonic()
@@ -134,6 +137,7 @@ def greedy_answers(
         )
         written: dict[int, list[int]] = {number: [] for number in numbers}
         while responses := generator.next_generated():
+            progress.check()
             for response in responses:
                 if response.finish_reason != "stop":
                     written[response.uid].append(response.token)

@@ -17,7 +17,7 @@ from rope import check_rope, mlx_options
 
 DTYPES = {"fp32": mx.float32, "bf16": mx.bfloat16, "fp16": mx.float16}
 NAMES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
-KEPT = (".json", ".model", ".txt", ".jinja", ".tiktoken")  # of the tokenizer and the generation settings
+OWN = ("config.json", "*.safetensors*", "*.bin*", "*.pt", "*.pth", "*.gguf")  # not taken over from the base
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,15 +36,16 @@ def load(folder: Path, precision: Precision, *, positions: int) -> Loaded:
     transformers: positions are checked for rows of `positions` tokens.
     """
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    kind = config.get("model_type")
+    if "text_config" in config:
+        raise CheckFailedError("FTS653", f"{kind} reads more than text, which is not checked against mlx_lm")
     options = mlx_options(config)
     if "tie_word_embeddings" not in config:  # mlx_lm and transformers differ in the default
         options["tie_word_embeddings"] = "lm_head.weight" not in shapes(folder)
     try:
         model, _ = load_model(folder, lazy=True, model_config=options)
-    except ValueError as fault:
-        raise CheckFailedError(
-            "FTS653", f"mlx_lm cannot load this {config.get('model_type')}: {fault}"
-        ) from None
+    except (ValueError, TypeError) as fault:  # unknown, or settings and weights that it does not expect
+        raise CheckFailedError("FTS653", f"mlx_lm cannot load this {kind}: {fault}") from None
     check_rope(model, config, positions)
     model.set_dtype(DTYPES[precision])
     mx.eval(model.parameters())
@@ -136,7 +137,8 @@ def _left_over(loaded: Loaded, made: dict[str, Any]) -> dict[str, Any]:
 
 
 def _copy_rest(loaded: Loaded, folder: Path, dtype: Precision) -> None:
-    """config.json with the dtype and what mlx_lm reads of positions; tokenizer and generation settings."""
+    """config.json with the dtype and what mlx_lm reads of positions; all other files of the base."""
+    shutil.copytree(loaded.folder, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*OWN))
     rope = {key: value for key, value in mlx_options(loaded.config).items() if value is not None}
     config = {**rope, **loaded.config}
     for key in {"dtype", *({"torch_dtype"} & config.keys())}:
@@ -144,7 +146,3 @@ def _copy_rest(loaded: Loaded, folder: Path, dtype: Precision) -> None:
     (folder / "config.json").write_text(
         json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )
-    for path in sorted(loaded.folder.iterdir()):
-        own = path.name == "config.json" or path.name.endswith(".index.json")
-        if path.is_file() and path.suffix in KEPT and not own:
-            shutil.copyfile(path, folder / path.name)
