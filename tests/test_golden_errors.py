@@ -114,6 +114,7 @@ ELSEWHERE = {
     "FTS303": ("a package that carries other weights", "models/test_find_model.py"),
     "FTS407": ("a backend that approximates a feature; none that ships does", "passes/test_optimise.py"),
     "FTS502": ("a fault of a backend that its own tests find first", "lower/test_lower.py"),
+    "FTS504": ("a base for text", "driver/test_eject.py"),
     "FTS601": ("another process", "store/test_locks.py"),
     "FTS605": ("an environment without the packages", "driver/test_refusals.py"),
     "FTS606": ("a program that crashes", "run/test_launch.py"),

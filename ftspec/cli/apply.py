@@ -50,6 +50,7 @@ def apply_command(
       ftspec apply spec.yaml --yes --format json     # the last line is the result
     """
     from ftspec.driver.apply import apply_plan
+    from ftspec.driver.eject import refuse_emit_only
     from ftspec.spec.canonical import canonical_text
     from ftspec.view.progress import progress_view
 
@@ -59,11 +60,12 @@ def apply_command(
         fail(found, format_=format_)
     report(found, format_=format_)
     plan = compiled.plan
+    target = next(each for each in compiled.world.targets if each.name == plan.execution.backend)
+    refuse_emit_only(target)  # before anything is asked
     if format_ == "human":
         show_plan(plan, "human")
     if any(stage.action is Action.RUN for stage in plan.stages) and not yes:
         _confirm()
-    target = next(each for each in compiled.world.targets if each.name == plan.execution.backend)
     with progress_view(plan, format_=format_, color=wants_color(sys.stderr)) as observe:
         result = apply_plan(
             plan,

@@ -25,6 +25,7 @@ COMMANDS = {
     "doctor": "Show machine, backends and what is missing.",
     "plan": "Show what a spec would run here, and why.",
     "apply": "Run a spec or a saved plan.",
+    "eject": "Write a run as a folder that needs no ftspec.",
     "show": "Show a saved plan or a run.",
     "explain": "Explain a diagnostic code, or a value of a plan.",
     "runs": "List runs.",

@@ -286,6 +286,18 @@ NOT_LOWERED = _code(
     "a plan field is neither lowered nor declared ignored",
     "The backend's target.yaml must name it.",
 )
+EJECT_REFUSED = _code(
+    "FTS503",
+    "error",
+    "the run folder cannot be written there",
+    "`ftspec eject` writes into a new or empty folder; files of yours are never written over.",
+)
+EMIT_ONLY = _code(
+    "FTS504",
+    "error",
+    "runs of this backend are written, not run",
+    "`ftspec eject` writes the run folder; its launch script runs it where the backend is installed.",
+)
 
 # --- 6xx store and run ------------------------------------------------------------------------
 LOCKED = _code(

@@ -13,12 +13,17 @@ from ftspec.plan.model import Plan
 from ftspec.store.project import Project
 
 
-def check_fresh(plan: Plan, *, project: Project) -> tuple[Compilation | None, Diagnostics]:
-    """Compile the plan's spec again, here and now, and compare. FTS602 for each thing that moved."""
+def check_fresh(
+    plan: Plan, *, project: Project, hardware_name: str | None = None
+) -> tuple[Compilation | None, Diagnostics]:
+    """Compile the plan's spec again, for this machine or the named one, and compare. FTS602 for each thing
+    that moved."""
     path = Path(plan.spec_path)
     if not path.is_file():
         path = Path(plan.data.folder) / path.name
-    compiled, found = compile_spec(path, project=project, overrides=plan.overrides)
+    compiled, found = compile_spec(
+        path, project=project, overrides=plan.overrides, hardware_name=hardware_name
+    )
     if compiled is None:
         found.add(
             codes.STALE_PLAN,
