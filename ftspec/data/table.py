@@ -1,6 +1,5 @@
 """A table file as a source: its columns by role, checked row by row."""
 
-import difflib
 import itertools
 import math
 from collections.abc import Iterator, Mapping
@@ -9,19 +8,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from ftspec.data.cells import RowError, check_columns, text_of, texts_of, value_of, word_of
 from ftspec.data.paths import require, resolve_path
 from ftspec.data.relevance import evaluation_of
-from ftspec.data.rows import Evaluation, FileDone, Row, RowFault, SourceFile, is_encodable, normalise, text_id
-from ftspec.data.table_files import Record, format_of, read_records
-from ftspec.diagnostics.codes import MISSING_COLUMN
-from ftspec.diagnostics.model import Diagnostic, FtspecError
+from ftspec.data.rows import Evaluation, FileDone, Row, RowFault, SourceFile, normalise, text_id
+from ftspec.data.table_files import format_of, read_records
 from ftspec.plan.embedding import SourcePlan
 
 _LOOK_AHEAD = 100  # records whose keys are taken for the columns of a JSONL file
-
-
-class _RowError(ValueError):
-    pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,52 +46,39 @@ class TableSource:
         """Raises FtspecError: FTS701 for an unreadable file, FTS704 for a column that is nowhere."""
         records = read_records(self.path, self.format)
         first = list(itertools.islice(records, _LOOK_AHEAD))
-        self._check_columns(first)
+        wanted = list(self.roles.items()) + [("negatives", column) for column in self.negative_columns]
+        check_columns(first, wanted, self.label)
         ids: dict[str, str] = {}
         for record in itertools.chain(first, records):
             try:
                 if isinstance(record.value, str):
-                    raise _RowError(record.value)
+                    raise RowError(record.value)
                 yield from self._read(record.value, ids)
-            except _RowError as fault:
+            except RowError as fault:
                 yield RowFault(file=self.label, line=record.line, reason=str(fault), excerpt=record.excerpt)
         done()
 
     def evaluation(self, done: FileDone) -> tuple[Evaluation, tuple[RowFault, ...]]:
         return evaluation_of(self.rows(done))
 
-    def _check_columns(self, records: list[Record]) -> None:
-        columns: dict[str, None] = {}
-        for record in records:
-            if isinstance(record.value, dict):
-                columns.update(dict.fromkeys(record.value))
-        if not columns:
-            return
-        wanted = list(self.roles.items()) + [("negatives", column) for column in self.negative_columns]
-        missing = [(role, column) for role, column in wanted if column not in columns]
-        if missing:
-            raise FtspecError(
-                *(_missing(self.label, role, column, list(columns)) for role, column in missing)
-            )
-
     def _read(self, record: dict[str, Any], ids: dict[str, str]) -> Iterator[Row]:
-        query = _text(record, self.roles["query"])
+        query = text_of(record, self.roles["query"])
         positives: tuple[str | None, ...] = (None,)
         if "positive" in self.roles:
-            positives = _texts(record, self.roles["positive"], empty=False)
+            positives = texts_of(record, self.roles["positive"], empty=False)
         label = score = None
         if "label" in self.roles:
             label = (_binary if "positive" in self.roles else _class)(record, self.roles["label"])
         if "score" in self.roles:
             score = _number(record, self.roles["score"])
-        negatives: tuple[str, ...] = tuple(_text(record, column) for column in self.negative_columns)
+        negatives: tuple[str, ...] = tuple(text_of(record, column) for column in self.negative_columns)
         if "negatives" in self.roles:
-            negatives = _texts(record, self.roles["negatives"], empty=True)
-        group = _word(record, self.roles["group"]) if "group" in self.roles else None
+            negatives = texts_of(record, self.roles["negatives"], empty=True)
+        group = word_of(record, self.roles["group"]) if "group" in self.roles else None
         slices = tuple((name, str(record[name])) for name in self.slices if record.get(name) is not None)
         for positive in positives:
             if positive is not None and normalise(positive) in map(normalise, negatives):
-                raise _RowError("a negative equals the positive")
+                raise RowError("a negative equals the positive")
         query_id = self._id(record, query, ids)
         for positive in positives:
             yield Row(
@@ -116,9 +97,9 @@ class TableSource:
     def _id(self, record: dict[str, Any], query: str, ids: dict[str, str]) -> str:
         if "id" not in self.roles:
             return text_id("q", query)
-        given = _word(record, self.roles["id"])
+        given = word_of(record, self.roles["id"])
         if ids.setdefault(given, query) != query:
-            raise _RowError(f"the id `{given}` stands for another text before")
+            raise RowError(f"the id `{given}` stands for another text before")
         return given
 
 
@@ -141,73 +122,26 @@ def open_table(plan: SourcePlan, folder: Path, index: int, slices: tuple[str, ..
     )
 
 
-def _missing(label: str, role: str, column: str, columns: list[str]) -> Diagnostic:
-    close = difflib.get_close_matches(column, columns, n=1)
-    have = ", ".join(f"`{name}`" for name in columns[:20])
-    return Diagnostic(
-        code=MISSING_COLUMN,
-        detail=f"{label}: no column `{column}` for the role `{role}`; the file has {have}",
-        help=f"did you mean `{close[0]}`?" if close else f"set `roles.{role}` to one of them",
-        about=("roles", role),
-    )
-
-
-def _value(record: dict[str, Any], column: str) -> Any:
-    value = record.get(column)
-    if value is None:
-        raise _RowError(f"`{column}` is missing")
-    return value
-
-
-def _checked(value: object, column: str) -> str:
-    if not isinstance(value, str):
-        raise _RowError(f"`{column}` is not text")
-    if not value.strip():
-        raise _RowError(f"`{column}` is empty")
-    if not is_encodable(value):
-        raise _RowError(f"`{column}` holds half of a surrogate pair")
-    return value
-
-
-def _text(record: dict[str, Any], column: str) -> str:
-    return _checked(_value(record, column), column)
-
-
-def _texts(record: dict[str, Any], column: str, *, empty: bool) -> tuple[str, ...]:
-    value = _value(record, column)
-    values = value if isinstance(value, list) else [value]
-    if not values and not empty:
-        raise _RowError(f"`{column}` is an empty list")
-    return tuple(_checked(item, column) for item in values)
-
-
-def _word(record: dict[str, Any], column: str) -> str:
-    value = _value(record, column)
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise _RowError(f"`{column}` is neither text nor an integer")
-    return _checked(str(value), column)
-
-
 def _class(record: dict[str, Any], column: str) -> str:
-    value = _value(record, column)
-    return str(value).lower() if isinstance(value, bool) else _word(record, column)
+    value = value_of(record, column)
+    return str(value).lower() if isinstance(value, bool) else word_of(record, column)
 
 
 def _binary(record: dict[str, Any], column: str) -> int:
     value = _number(record, column)
     if value not in (0, 1):
-        raise _RowError(f"`{column}` is {value:g}, not 0 or 1")
+        raise RowError(f"`{column}` is {value:g}, not 0 or 1")
     return int(value)
 
 
 def _number(record: dict[str, Any], column: str) -> float:
-    value = _value(record, column)
+    value = value_of(record, column)
     if not isinstance(value, int | float | Decimal | str):
-        raise _RowError(f"`{column}` is not a number")
+        raise RowError(f"`{column}` is not a number")
     try:
         number = float(value)
     except (ValueError, OverflowError):
-        raise _RowError(f"`{column}` is not a number") from None
+        raise RowError(f"`{column}` is not a number") from None
     if not math.isfinite(number):
-        raise _RowError(f"`{column}` is not a finite number")
+        raise RowError(f"`{column}` is not a finite number")
     return number
