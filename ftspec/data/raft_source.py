@@ -119,6 +119,17 @@ class RaftSource:
             self.counts.random_distractors += at_random
             yield row
 
+    def texts(self) -> tuple[list[RaftDocument | RowFault], list[RaftQuestion | RowFault]]:
+        """Its documents, and the questions of its file if it has one: what a model is given to write from.
+
+        Raises FtspecError: FTS701, FTS704.
+        """
+        documents = list(self._documents())
+        if self.questions is None or self.plan.questions is None:
+            return documents, []
+        by_id = {item.id: item for item in documents if isinstance(item, RaftDocument)}
+        return documents, list(self._of_file(self.plan.questions, self.questions, by_id))
+
     def _documents(self) -> Iterator[RaftDocument | RowFault]:
         yield from read_documents(self.plan.documents, self.documents)
 

@@ -73,10 +73,10 @@ class Client:
         assert self._http is not None
         await self._http.aclose()
 
-    async def models(self) -> tuple[str, ...]:
+    async def models(self, seconds: float = LIST_SECONDS) -> tuple[str, ...]:
         """Names that the endpoint lists."""
         url = api.models_path(self.endpoint)
-        status, body, wait = await self._send("GET", url, None, LIST_SECONDS)
+        status, body, wait = await self._send("GET", url, None, seconds)
         if status != 200:
             raise self._bad_status(status, body, wait)
         try:

@@ -142,6 +142,25 @@ def judging_asks(settings: SynthSettings, triples: Iterable[tuple[str, str, str]
     ]
 
 
+def question_asks(request: SynthRequest, documents: Documents, cache: Cache) -> list[Ask]:
+    """All that can be asked by now: the writing, and the grades of what is written."""
+    asks = [ask for _, ask in writing_asks(request, documents)]
+    if request.settings.judge is not None:
+        candidates, _ = read_candidates(request, documents, cache)
+        asks += judging_asks(request.settings, (each.triple for each in candidates))
+    return asks
+
+
+def answer_asks(request: SynthRequest, items: Sequence[AnswerItem], cache: Cache) -> list[Ask]:
+    """The same of written answers."""
+    asks = answering_asks(request, items)
+    if request.settings.judge is not None:
+        plain = replace(request, settings=replace(request.settings, judge=None))
+        answers, _ = read_answers(plain, items, cache)
+        asks += judging_asks(request.settings, answered_triples(items, answers))
+    return asks
+
+
 # --- what came back ---------------------------------------------------------------------------
 
 
