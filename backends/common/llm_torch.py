@@ -20,6 +20,17 @@ IGNORED = -100  # the label of a token that is no target
 CHUNK = 256  # positions whose logits are in fp32 at once
 
 
+def check_device(device: str) -> None:
+    """Raises CheckFailedError FTS606 when the planned kind of device is not there."""
+    there = {
+        "cpu": lambda: True,
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+    }
+    if not there[device]():
+        raise CheckFailedError("FTS606", f"planned is {device}, and torch finds no such device here")
+
+
 def training_batch(
     rows: Sequence[TokenRow], *, filler: int, packing: bool, flatten: bool = False
 ) -> dict[str, Tensor]:

@@ -244,6 +244,67 @@ def test_parity_is_judged_by_the_coarser_dtype(load: Load) -> None:
             judge(logits, other, dtypes=("fp32",), rows=2)
 
 
+RANK = """
+import os, pathlib, signal, sys, time
+import watch
+watch.watch_parent()
+stop = watch.StopRequest()
+stop.install()
+rank = int(os.environ["RANK"])
+assert os.environ["WORLD_SIZE"] == "2"
+pathlib.Path(sys.argv[1], f"began-{rank}").write_text(str(os.getpid()))
+if sys.argv[2] == "fail":
+    sys.exit(20 if rank else 0)
+while not stop.asked:
+    time.sleep(0.01)
+sys.exit(130)
+"""
+
+
+def test_processes_are_started_stopped_and_end_with_their_parent(tmp_path: Path) -> None:
+    import os
+    import signal
+    import subprocess
+    import sys
+    import time
+
+    from tests.backends.llm_common import BACKENDS
+
+    environment = {**os.environ, "PYTHONPATH": str(BACKENDS / "common")}
+    launch = (
+        "import sys, ranks, watch; stop = watch.StopRequest(); stop.install(); "
+        "sys.exit(ranks.launch_ranks(2, [sys.executable, '-c', *sys.argv[1:]], stop))"
+    )
+
+    def start(folder: Path, mode: str) -> "subprocess.Popen[bytes]":
+        folder.mkdir()
+        command = [sys.executable, "-c", launch, RANK, str(folder), mode]
+        return subprocess.Popen(command, env=environment)
+
+    def pids(folder: Path) -> list[int]:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            found = [path.read_text() for path in folder.glob("began-*")]
+            if len(found) == 2 and all(found):
+                return [int(text) for text in found]
+            time.sleep(0.01)
+        raise AssertionError("they never began")
+
+    assert start(tmp_path / "fail", "fail").wait(timeout=30) == 20
+    asked = start(tmp_path / "ask", "wait")
+    pids(tmp_path / "ask")
+    asked.send_signal(signal.SIGINT)
+    assert asked.wait(timeout=30) == 130
+    killed = start(tmp_path / "kill", "wait")
+    children = pids(tmp_path / "kill")
+    killed.kill()
+    killed.wait()
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid in children) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in children)
+
+
 def test_the_helpers_without_torch_do_without_it() -> None:
     """mlx has no torch: what it imports must not ask for it."""
     import subprocess

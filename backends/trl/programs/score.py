@@ -7,6 +7,7 @@ from events import CheckFailedError, StageEvents
 from llm_rows import read_token_rows
 from llm_score import score_model
 from llm_settings import Settings
+from llm_torch import check_device
 from memory import start_peak
 from models import load_adapter, load_model, load_tokenizer, place
 from ranks import Ranks
@@ -24,6 +25,7 @@ def run_score(
 ) -> None:
     """Fill `folder` from data/test.jsonl. `trained`: output of the train stage; None: the base model."""
     began = time.perf_counter()
+    check_device(settings.machine.device)
     start_peak(settings.machine.device)
     rows = read_token_rows(root / settings.data.folder / "test.jsonl", settings.model.max_seq_length)
     base, device = root / settings.model.folder, place(settings.machine.device)

@@ -16,7 +16,7 @@ from llm_export import save_adapter, save_model
 from llm_follow import Follower, write_curve, write_json
 from llm_rows import TokenRow, read_token_rows
 from llm_settings import Settings
-from llm_torch import check_trainable, padding_token, sample_logits, training_batch
+from llm_torch import check_device, check_trainable, padding_token, sample_logits, training_batch
 from llm_trainer import PlannedTrainer, Record, load_weights, validator
 from memory import peak_bytes, start_peak
 from models import adapters_in_fp32, add_adapter, load_adapter, load_model, load_tokenizer, place
@@ -96,6 +96,7 @@ def run_train(
     `load` and `export` are those of a backend with the same trainer and other models.
     """
     device, ranks = settings.machine.device, Ranks.here()
+    check_device(device)
     start_peak(device)
     set_seed(settings.train.seed)
     data, limit = root / settings.data.folder, settings.model.max_seq_length
