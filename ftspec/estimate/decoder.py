@@ -228,9 +228,8 @@ def loss_bytes(inputs: DecoderInputs) -> int:
     """Logits, their logarithms and two gradients of them, 12·T·V, unless the backend's loss works in parts;
     where all weights are trained, the gradient of the output matrix at the same time."""
     facts = inputs.facts
-    logits = inputs.costs.loss_bytes_per_logit * inputs.rows * inputs.length * facts.vocab_size
-    head = 4 * facts.vocab_size * facts.hidden_size if inputs.trains_all else 0
-    return round(logits) + head
+    logits = inputs.costs.loss_bytes(inputs.device, inputs.rows * inputs.length, facts.vocab_size)
+    return logits + (4 * facts.vocab_size * facts.hidden_size if inputs.trains_all else 0)
 
 
 def working_bytes(inputs: DecoderInputs) -> int:
@@ -290,9 +289,9 @@ def decoder_training_memory(inputs: DecoderInputs) -> MemoryEstimate:
 def scoring_memory(plan: LlmPlan, costs: MemoryCosts, rows: int) -> MemoryEstimate:
     """Peak of scoring `rows` held-out rows at once, and of generating answers to as many.
 
-    The weights as they are shipped: merged ones are not quantised. And the larger of: a forward pass, one layer at work and 10·T·V of logits; a cache of keys and
-    values, 2·L·k·e per token of prompt and answer, with one layer's copied as it grows, and logits of the
-    last tokens. Not measured.
+    The weights as they are shipped: merged ones are not quantised. And the larger of: a forward pass, one
+    layer at work and the logits; a cache of keys and values, 2·L·k·e per token of prompt and answer, with
+    one layer's copied as it grows, and logits of the last tokens. Not measured.
     """
     run, facts = plan.execution, plan.model.facts
     precision = run.precision or "fp32"
@@ -303,8 +302,7 @@ def scoring_memory(plan: LlmPlan, costs: MemoryCosts, rows: int) -> MemoryEstima
         weights += 4 * plan.model.trainable_parameters
     tokens = rows * longest_row(plan)
     layer = element * tokens * (4 * facts.hidden_size + 3 * facts.intermediate_size)
-    logits = min(10.0, costs.loss_bytes_per_logit) * tokens * facts.vocab_size
-    working = layer + round(logits)
+    working = layer + round(costs.score_bytes_per_logit * tokens * facts.vocab_size)
     if plan.evaluation.generate_rows:
         length = longest_row(plan) + plan.evaluation.max_new_tokens
         cache = 2 * element * _narrow(facts) * length * rows

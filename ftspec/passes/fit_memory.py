@@ -6,6 +6,7 @@ from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic
 from ftspec.passes.candidates import candidates, keeps_batch_whole
 from ftspec.passes.context import Context, span_of, target_of
+from ftspec.passes.least import least_peak
 from ftspec.passes.predict import Candidate, predict_peak
 from ftspec.passes.remedies import remedies
 from ftspec.passes.set_memory_limit import usable_bytes
@@ -103,11 +104,7 @@ def _caching(chosen: Candidate, batch: int, facts: dict[str, Value]) -> Iterator
 
 
 def _does_not_fit(plan: Plan, context: Context, smallest: Candidate, needed: int, limit: int) -> Diagnostic:
-    def least(changed: Plan) -> int:
-        target = target_of(changed, context)
-        return min(predict_peak(changed, way, target) for way in candidates(changed, context))
-
-    offers = remedies(plan, context, limit, least)
+    offers = remedies(plan, context, limit, lambda changed: least_peak(changed, context))
     batch, way = plan.train.global_batch_size, smallest.describe()
     return Diagnostic(
         code=codes.DOES_NOT_FIT,

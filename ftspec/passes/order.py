@@ -98,7 +98,7 @@ PASSES: Mapping[str, tuple[Step, ...]] = {  # by kind
         Step(fit_memory, needs=_FITTED, settles=_SETTLED_BY_MEMORY),
         Step(
             pick_score_batch,
-            needs=("backend", "device", "precision", "memory_limit_bytes", "environment"),
+            needs=(*_FITTED, "per_device_train_batch_size"),  # what cannot be trained is not scored
             settles=("score_batch_size",),
         ),
         *_CHECKS,

@@ -1,12 +1,13 @@
 """How many held-out rows are scored, and answered, at once."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic
 from ftspec.estimate.decoder import scoring_memory
 from ftspec.passes.context import Context, span_of, target_of
+from ftspec.passes.least import least_peak
+from ftspec.passes.remedies import remedies
 from ftspec.passes.set_memory_limit import usable_bytes
 from ftspec.passes.units import gib
 from ftspec.plan.frozen import FrozenMap
@@ -37,18 +38,12 @@ def pick_score_batch(plan: LlmPlan, context: Context) -> Iterator[Rewrite | Diag
             facts=FrozenMap({"needed_bytes": needed, "limit_bytes": limit, "device": plan.execution.device}),
         )
         return
-    apart = replace(plan, export=replace(plan.export, merge=False))
-    without = scoring_memory(apart, costs, 1).peak_bytes
-    remedy = "use a smaller base model, a shorter `model.max_seq_length`, or more memory"
-    if without <= limit:
-        remedy = (
-            f"`export: {{merge: false}}` ships the adapter with the base as it was trained ({gib(without)})"
-        )
+    offers = remedies(plan, context, limit, lambda changed: least_peak(changed, context))
     yield Diagnostic(
         code=codes.DOES_NOT_FIT,
         detail=f"scoring one row at a time with {_what(plan)} needs {gib(needed)}, may use {gib(limit)}",
         primary=span_of(context, "export.merge") or span_of(context, "execution.memory_limit_bytes"),
-        help=remedy,
+        help="any one of these makes it fit: " + "; ".join(offers),
     )
 
 

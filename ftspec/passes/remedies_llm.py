@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from ftspec.estimate.decoder import decoder_inputs, longest_row, weight_bytes
+from ftspec.estimate.decoder import longest_row
 from ftspec.passes.context import Context, is_given, kind_of_device, target_of
 from ftspec.passes.units import gib
 from ftspec.plan.llm import AdapterPlan, LlmPlan
@@ -11,32 +11,55 @@ from ftspec.target.model import Feature, Target
 
 _LENGTHS = (32768, 16384, 8192, 4096, 2048, 1024, 512, 256, 128)
 _RANK, _ALPHA = 16, 32
+_LEAST_BILLIONS = 0.1  # nobody looks for a smaller one
 
 Least = Callable[[LlmPlan], int]  # bytes that the leanest way to run a plan needs
 
 
 def _adapter(plan: LlmPlan, context: Context, limit: int, least: Least) -> Iterator[str]:
     """Adapters in place of all weights, or of what DoRA keeps beside them."""
-    if plan.adapter.type not in ("full", "dora"):
-        return
-    backend = _backend_for(plan, context, Feature.LORA)
-    if backend is not None:
-        needed = least(_on(_with_adapter(plan, "lora"), backend))
-        if needed <= limit:
-            yield f"`adapter: {{type: lora}}` ({gib(needed)}{_by(plan, backend)})"
+    if plan.adapter.type in ("full", "dora"):
+        yield from _other_type(plan, context, limit, least, "lora", None, Feature.LORA)
 
 
 def _quantised(plan: LlmPlan, context: Context, limit: int, least: Least) -> Iterator[str]:
-    if plan.model.quantization_bits == 4:
-        return
-    backend = _backend_for(plan, context, Feature.QLORA, Feature.QUANTIZATION_4BIT)
+    if plan.model.quantization_bits != 4:
+        features = (Feature.QLORA, Feature.QUANTIZATION_4BIT)
+        yield from _other_type(plan, context, limit, least, "qlora", 4, *features)
+
+
+def _other_type(
+    plan: LlmPlan,
+    context: Context,
+    limit: int,
+    least: Least,
+    type: str,
+    bits: int | None,
+    *features: Feature,
+) -> Iterator[str]:
+    """Adapters of a type; not merged, where the merged model would not fit."""
+    backend = _backend_for(plan, context, *features)
     if backend is None:
         return
-    changed = _with_adapter(plan, "qlora")
-    changed = replace(changed, model=replace(changed.model, quantization_bits=4))
-    needed = least(_on(changed, backend))
-    if needed <= limit:
-        yield f"`adapter: {{type: qlora}}` ({gib(needed)}{_by(plan, backend)})"
+    changed = _on(_with_adapter(plan, type), backend)
+    changed = replace(changed, model=replace(changed.model, quantization_bits=bits))
+    unmerged = replace(changed, export=replace(changed.export, merge=False))
+    apart = " with `export: {merge: false}`"
+    for way, words in ((changed, ""), (unmerged, apart)) if plan.export.merge else ((changed, ""),):
+        needed = least(way)
+        if needed <= limit:
+            by = "" if backend.name == plan.execution.backend else f", backend {backend.name}"
+            yield f"`adapter: {{type: {type}}}`{words} ({gib(needed)}{by})"
+            return
+
+
+def _unmerged(plan: LlmPlan, context: Context, limit: int, least: Least) -> Iterator[str]:
+    """The adapter beside a quantised base, where the merged model is what does not fit."""
+    del context
+    if plan.export.merge and plan.model.quantization_bits is not None:
+        needed = least(replace(plan, export=replace(plan.export, merge=False)))
+        if needed <= limit:
+            yield f"`export: {{merge: false}}` ({gib(needed)})"
 
 
 def _shorter(plan: LlmPlan, context: Context, limit: int, least: Least) -> Iterator[str]:
@@ -51,14 +74,29 @@ def _shorter(plan: LlmPlan, context: Context, limit: int, least: Least) -> Itera
 
 
 def _smaller_base(plan: LlmPlan, context: Context, limit: int, least: Least) -> Iterator[str]:
-    """How many parameters would fit if all else stayed the same: weights and states grow with them."""
-    inputs = decoder_inputs(plan, target_of(plan, context).memory)
-    states = weight_bytes(inputs) + (12 * inputs.trainable_parameters if inputs.trains_all else 0)
-    per_parameter = states / inputs.facts.total_parameters
-    room = limit - (least(plan) - states)
-    billions = int(room / per_parameter / 1e8) / 10
-    if billions >= 0.1:
-        yield f"a base of at most {billions:.1f} billion parameters"
+    """The size of a base that would fit: this one with fewer layers of the same width."""
+    del context
+    for layers in range(plan.model.facts.num_layers - 1, 0, -1):
+        changed = _with_layers(plan, layers)
+        if least(changed) <= limit:
+            billions = changed.model.facts.total_parameters / 1e9
+            if billions >= _LEAST_BILLIONS:
+                yield f"a base of at most {billions:.1f} billion parameters"
+            return
+
+
+def _with_layers(plan: LlmPlan, layers: int) -> LlmPlan:
+    facts = plan.model.facts
+    share = layers / facts.num_layers
+    fewer = replace(
+        facts,
+        num_layers=layers,
+        total_parameters=facts.total_parameters - (facts.num_layers - layers) * facts.layer_parameters,
+        linear_parameters=round(facts.linear_parameters * share),
+    )
+    full = plan.adapter.type == "full"
+    trainable = fewer.total_parameters if full else round(plan.model.trainable_parameters * share)
+    return replace(plan, model=replace(plan.model, facts=fewer, trainable_parameters=trainable))
 
 
 def _with_adapter(plan: LlmPlan, type: str) -> LlmPlan:
@@ -90,8 +128,4 @@ def _on(plan: LlmPlan, backend: Target) -> LlmPlan:
     return replace(plan, execution=replace(plan.execution, backend=backend.name))
 
 
-def _by(plan: LlmPlan, backend: Target) -> str:
-    return "" if backend.name == plan.execution.backend else f", backend {backend.name}"
-
-
-LLM_ATTEMPTS = (_adapter, _quantised, _shorter, _smaller_base)
+LLM_ATTEMPTS = (_adapter, _quantised, _unmerged, _shorter, _smaller_base)

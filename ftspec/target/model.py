@@ -215,7 +215,8 @@ class FieldLowering(_Part):
 
     def support(self, value: Any, value_of: ValueOf, device: str | None) -> tuple[Support, str] | None:
         """How well the backend does what this field says, and the difference or why not; None where it is not
-        handed the field. Without a `device`, cases of devices do not apply."""
+        handed the field. Null asks for nothing, unless a case names it. Without a `device`, cases of devices
+        do not apply."""
         if self.ignored is not None:
             return None
         for case in self.cases:
@@ -225,7 +226,7 @@ class FieldLowering(_Part):
                 and case.holds(value_of)
             ):
                 return _graded(case.approximated, case.impossible)
-        return _graded(self.approximated, self.impossible)
+        return (Support.FULL, "") if value is None else _graded(self.approximated, self.impossible)
 
 
 def _graded(approximated: str | None, impossible: str | None) -> tuple[Support, str]:
@@ -270,18 +271,35 @@ class Emission(_Part):
     """What the launch script runs, in this order."""
 
 
+_PLAIN_LOSS = 12  # bytes per logit
+
+
 class MemoryCosts(_Part):
     """What a backend's own way of training an LLM costs, for the closed forms of `estimate.decoder`."""
 
-    loss_bytes_per_logit: Annotated[float, Field(ge=0, strict=False)] = 12
-    """Peak of the loss in bytes, per token and entry of the vocabulary: 12 for logits in fp32, their
-    logarithms and gradient; near 0 where the loss works in parts."""
+    loss_bytes_per_logit: dict[
+        Annotated[Device, Field(strict=False)], Annotated[float, Field(ge=0, strict=False)]
+    ] = Field(default_factory=dict)
+    """Device → peak of the loss in bytes, per token and entry of the vocabulary. A device that is not named: 12,
+    for logits in fp32, their logarithms and two gradients."""
+    loss_tokens: Annotated[int, Field(ge=1)] | None = None
+    """The loss works on so many tokens at a time; left away: on all of a micro-batch."""
+    loss_vocabulary: Annotated[int, Field(ge=1)] | None = None
+    """The loss works on so many entries of the vocabulary at a time; left away: on all."""
+    score_bytes_per_logit: Annotated[float, Field(ge=0, strict=False)] = 4
+    """Peak of scoring, per token and entry of the vocabulary."""
     bytes_per_4bit_parameter: Annotated[float, Field(ge=0.5)] = 0.516
     """With scales: 0.516 for bitsandbytes with double quantisation, 0.5625 for groups of 64 in mlx."""
     bytes_per_8bit_parameter: Annotated[float, Field(ge=1, strict=False)] = 1.004
     """With scales."""
     quantizes_embeddings: bool = False
     """Whether embeddings and the output matrix are quantised with the linear layers."""
+
+    def loss_bytes(self, device: str, tokens: int, vocabulary: int) -> int:
+        """Peak of the loss of so many tokens."""
+        known = {kind.value: count for kind, count in self.loss_bytes_per_logit.items()}
+        logits = min(tokens, self.loss_tokens or tokens) * min(vocabulary, self.loss_vocabulary or vocabulary)
+        return round(known.get(device, _PLAIN_LOSS) * logits)
 
     def quantized_bytes(self, bits: int) -> float:
         """Bytes that a parameter takes in so many bits."""
