@@ -2,17 +2,17 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.backends.llm_common import backend_programs, llm_config, make_llm_run_folder
+from tests.backends.llm_common import llm_config, make_llm_run_folder
+from tests.backends.mlx_common import Load, mlx_programs
 from tests.tiny_llm import make_tiny_llm
 
-Load = Callable[[str], Any]
 THETA = 500_000.0
 LLAMA3 = {
     "rope_type": "llama3",
@@ -34,12 +34,8 @@ POSITIONS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def load() -> Iterator[Load]:
-    import mlx.core as mx
-
-    mx.disable_compile()  # compiling takes longer than running
-    with backend_programs("mlx") as importer:
+    with mlx_programs() as importer:
         yield importer
-    mx.enable_compile()
 
 
 @pytest.fixture(scope="module")
