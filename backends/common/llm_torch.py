@@ -22,12 +22,8 @@ CHUNK = 256  # positions whose logits are in fp32 at once
 
 def check_device(device: str) -> None:
     """Raises CheckFailedError FTS606 when the planned kind of device is not there."""
-    there = {
-        "cpu": lambda: True,
-        "cuda": torch.cuda.is_available,
-        "mps": torch.backends.mps.is_available,
-    }
-    if not there[device]():
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there[device]:
         raise CheckFailedError("FTS606", f"planned is {device}, and torch finds no such device here")
 
 
