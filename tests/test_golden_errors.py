@@ -134,7 +134,8 @@ ELSEWHERE = {
     "FTS623": ("a started run", "run/test_events.py"),
     "FTS640": ("a registered model", "serve/test_serve.py"),
     "FTS642": ("a registered adapter", "store/test_registry_llm.py"),
-    "FTS643": ("a registered adapter", "store/test_registry_llm.py"),
+    "FTS643": ("a registered adapter", "driver/test_merge.py"),
+    "FTS654": ("a registered adapter", "driver/test_merge.py"),
     "FTS710": ("a base for text", "data/test_llm_faults.py"),
     "FTS711": ("a base for text", "data/test_llm_faults.py"),
     "FTS712": ("a base for text", "data/test_llm_faults.py"),
@@ -143,6 +144,7 @@ ELSEWHERE = {
     "FTS715": ("a base for text", "data/test_raft.py"),
     "FTS716": ("a base for text", "data/test_llm_faults.py"),
     "FTS717": ("a base for text", "data/test_raft.py"),
+    "FTS718": ("a base for text", "data/test_llm_faults.py"),
     **{
         f"FTS{number}": ("a server that fails in this way", "synth/test_faults.py")
         for number in (751, 752, 753, 754, 755, 756, 757, 758, 759)

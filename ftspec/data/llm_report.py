@@ -7,7 +7,13 @@ from ftspec.data.collect import skip_warnings
 from ftspec.data.llm_sides import Side
 from ftspec.data.llm_tokenizer import LlmTokenizer
 from ftspec.data.llm_tokens import TokenRow
-from ftspec.diagnostics.codes import ANSWERS_NOT_FOUND, ROWS_SKIPPED, ROWS_TOO_LONG, TRUNCATED_TEXTS
+from ftspec.diagnostics.codes import (
+    ANSWERS_NOT_FOUND,
+    ROWS_SKIPPED,
+    ROWS_TOO_LONG,
+    RUN_TOGETHER,
+    TRUNCATED_TEXTS,
+)
 from ftspec.diagnostics.model import Diagnostics
 from ftspec.plan.llm_data import LlmDataFacts
 
@@ -33,8 +39,16 @@ def data_warnings(facts: LlmDataFacts, max_seq_length: int) -> Diagnostics:
             f"{dropped} rows have more than {max_seq_length} tokens, {facts.prompt_too_long} of them in their "
             f"prompt alone; {facts.test_dropped} were test rows",
             help="raise `model.max_seq_length`"
+            + (", or show fewer `distractors`" if facts.raft is not None else "")
             + ("; or `train.too_long: truncate` cuts answers" if facts.dropped_too_long else ""),
             about=("model", "max_seq_length"),
+        )
+    if facts.run_together:
+        found.add(
+            RUN_TOGETHER,
+            f"{facts.run_together} rows have no white space between prompt and completion",
+            help="end prompts with a line break, or with what your users' prompts will end with",
+            about=("data", "train"),
         )
     if facts.truncated:
         found.add(

@@ -9,7 +9,13 @@ from ftspec.data.llm_rows import LlmRow
 from ftspec.data.llm_tokenizer import LlmTokenizer
 from ftspec.data.llm_tokens import RowRefusal, TokenRow, tokenize_rows
 from ftspec.data.packing import pack
-from ftspec.diagnostics.codes import CHAT_TEMPLATE_MISSING, ROW_TOO_LONG, SPLIT_EMPTY, Code
+from ftspec.diagnostics.codes import (
+    CHAT_TEMPLATE_MISSING,
+    MODEL_NOT_READABLE,
+    ROW_TOO_LONG,
+    SPLIT_EMPTY,
+    Code,
+)
 from ftspec.diagnostics.model import Diagnostics, Span
 from ftspec.plan.llm_data import LlmSource
 
@@ -39,6 +45,7 @@ class Side:
     truncated: int = 0
     prompt_too_long: int = 0  # dropped
     refused: int = 0  # dropped: by the chat template
+    run_together: int = 0  # text rows with no white space between prompt and completion
 
     @property
     def dropped(self) -> int:
@@ -87,6 +94,7 @@ class SideMaker:
         self._render = render
         self._keep = keep
         self._faults = 0
+        self._highest = 0  # token
         self.found = Diagnostics()
 
     def make(self, name: str, rows: tuple[LlmRow, ...]) -> Side:
@@ -100,11 +108,14 @@ class SideMaker:
                 side.refused += 1
                 self._refuse(made)
                 continue
+            side.run_together += self._runs_together(places[made.id])
             side.lengths.append(len(made.input_ids))
             side.prompts.append(made.prompt_length)
             side.completions.append(len(made.input_ids) - made.prompt_length)
             fitted = self._fit(made, side, places[made.id])
             if fitted is not None:
+                highest = max(fitted.input_ids)
+                self._highest = max(self._highest, highest)
                 side.kept += 1
                 side.ids.append(fitted.id)
                 side.tokens += len(fitted.input_ids)
@@ -128,11 +139,26 @@ class SideMaker:
         return side
 
     def finish(self) -> None:
-        """Say how many more faults there are than those told one by one."""
+        """Say how many more faults there are than those told one by one; and whether the model knows all
+        tokens (FTS302): a tokenizer with tokens added, and no embeddings for them, fails in training only."""
         hidden = self._faults - MAX_SHOWN
         if hidden > 0:
             last = self.found.items[-1]
             self.found.add(last.code, f"{hidden} more rows, {self._faults} in all", help=last.help)
+        known = self._tokenizer.model_tokens
+        if known is not None and self._highest >= known:
+            self.found.add(
+                MODEL_NOT_READABLE,
+                f"{self._request.base.name}: its tokenizer makes token {self._highest}, its config.json names "
+                f"{known} tokens (0 to {known - 1})",
+                help="save the model with resized embeddings (`resize_token_embeddings`), or its own tokenizer",
+                about=("model", "base"),
+            )
+
+    def _runs_together(self, row: LlmRow) -> bool:
+        if self._render[row.source] == "chat" or row.raft is not None:
+            return False
+        return not row.prompt[-1:].isspace() and not row.completion[:1].isspace()
 
     def _fit(self, row: TokenRow, side: Side, source: LlmRow) -> TokenRow | None:
         """The row within the limit; None where it is dropped."""

@@ -201,6 +201,7 @@ def token_counts(request: LlmRequest, sides: dict[str, Side], test: tuple[LlmRow
         "truncated": sum(side.truncated for side in sides.values()),
         "prompt_too_long": sum(side.prompt_too_long for side in sides.values()),
         "template_refused": sum(side.refused for side in sides.values()),
+        "run_together": sum(side.run_together for side in sides.values()),
         "test_dropped": tested.dropped,
         "lengths": measure(train.lengths),
         "prompt_lengths": measure(train.prompts),

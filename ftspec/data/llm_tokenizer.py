@@ -28,7 +28,8 @@ _MODEL_CONFIGS = ("generation_config.json", "config.json")  # where an end token
 
 class LlmTokenizer:
     """Texts to tokens. `end` is the token that ends an answer, `leading` what stands before plain text
-    (a begin token, or nothing), `special_texts` the control tokens, longest first."""
+    (a begin token, or nothing), `special_texts` the control tokens, longest first. `model_tokens`: how many
+    tokens the model has embeddings for, None where its config does not say."""
 
     def __init__(self, folder: Path) -> None:
         """Raises FtspecError: FTS302 for files that cannot be used, FTS716 without an end token, FTS711 for
@@ -67,7 +68,7 @@ class LlmTokenizer:
         )
         self.leading = _leading(tokenizer)
         self.end = _end_token(folder, named, tokenizer)
-        self.vocab_size: int = tokenizer.get_vocab_size(with_added_tokens=True)
+        self.model_tokens = _model_tokens(folder)
         try:
             templates = read_templates(folder, config)
             self.template = ChatTemplate(templates, named) if templates else None
@@ -109,11 +110,6 @@ def tokenizer_digest(folder: Path, known: DigestCache) -> str:
         names += _MODEL_CONFIGS
     files = [[name, known.sha256(folder / name)] for name in names if (folder / name).is_file()]
     return "sha256:" + hashlib.sha256(json.dumps(files).encode()).hexdigest()
-
-
-def has_chat_template(folder: Path) -> bool:
-    """Raises OSError or ValueError."""
-    return bool(read_templates(folder, _json_object(folder / CONFIG_FILE)))
 
 
 def _unreadable(detail: str) -> FtspecError:
@@ -160,6 +156,16 @@ def _leading(tokenizer: Any) -> tuple[int, ...]:
         if whole[start : start + len(inner)] == inner:
             return tuple(whole[:start])
     return ()
+
+
+def _model_tokens(folder: Path) -> int | None:
+    try:
+        config = _json_object(folder / "config.json")
+    except (OSError, ValueError):
+        return None
+    inner = config.get("text_config")
+    count = config.get("vocab_size", inner.get("vocab_size") if isinstance(inner, dict) else None)
+    return count if isinstance(count, int) else None
 
 
 def _end_token(folder: Path, named: dict[str, str], tokenizer: Any) -> int:

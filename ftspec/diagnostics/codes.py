@@ -437,6 +437,13 @@ BASE_MISREAD = _code(
     "such as the base of rotary positions, does not reach the backend's model. Its results would be those of\n"
     "another model.",
 )
+MERGE_FAILED = _code(
+    "FTS654",
+    "error",
+    "merging failed",
+    "The program of the backend ended without a merged model; its last lines stand in the detail. Nothing\n"
+    "was registered.",
+)
 BACKEND_NOT_INSTALLABLE = _code(
     "FTS660",
     "error",
@@ -532,6 +539,13 @@ ANSWERS_NOT_FOUND = _code(
     "warning",
     "answers are no span of their document",
     "An extractive answer quotes its document, so such questions are left out and counted.",
+)
+RUN_TOGETHER = _code(
+    "FTS718",
+    "warning",
+    "prompts and completions run together",
+    "Without a chat template the completion is put behind the prompt as both are written: nothing is added\n"
+    "between them, in training and when the model is asked.",
 )
 
 # Synthetic text (75x): what an endpoint does, and what it has not yet written.

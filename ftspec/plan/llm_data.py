@@ -119,6 +119,7 @@ class LlmDataFacts(DataFacts):
     sequence_lengths: TextLengths = NO_LENGTHS
     longest_prompt: int = 0  # of the test rows, in tokens: what answers are generated from
     template_refused: int = 0  # rows of all sides that the chat template refused (on_error: skip)
+    run_together: int = 0  # text rows of all sides without white space between prompt and completion
     test_with_answers: int = 0  # test rows that generated answers can be compared on
     test_raft: int = 0  # test rows made from documents and questions
     raft: RaftFacts | None

@@ -1,4 +1,4 @@
-"""What is wrong with text data is told with its place. FTS710 to FTS714 and FTS716 are shown here."""
+"""What is wrong with text data is told with its place. FTS710 to FTS714, FTS716 and FTS718 are shown here."""
 
 import json
 from pathlib import Path
@@ -189,3 +189,37 @@ def test_a_base_that_cannot_be_read(tmp_path: Path, chat_base: Path) -> None:
         assert [item.code for item in found] == [codes.MODEL_NOT_READABLE]
         (base / file).write_text(kept)
     assert survey_llm(request, tmp_path / "cache")[0] is not None
+
+
+def test_prompts_and_completions_that_run_together_are_fts718(
+    tmp_path: Path, text_base: Path, chat_base: Path
+) -> None:
+    glued = [{"prompt": f"What is {n}?", "completion": f"{n}"} for n in range(8)]
+    spaced = [{"prompt": f"And {n}?", "completion": f" {n}"} for n in range(8)]
+    write_lines(tmp_path / "r.jsonl", [*glued, *texts(4), *spaced])
+    request = llm_request(tmp_path, text_base, pair_source("r.jsonl"))
+    for _ in range(2):  # cold and warm
+        facts, found = survey_llm(request, tmp_path / "cache")
+        assert facts is not None
+        assert [(item.code.id, item.detail[:6]) for item in found] == [("FTS718", "8 rows")]
+    request = llm_request(tmp_path, chat_base, pair_source("r.jsonl"))
+    assert not survey_llm(request, tmp_path / "cache")[1].items
+
+
+def test_tokens_that_the_model_has_not(tmp_path: Path) -> None:
+    base = make_base(tmp_path / "base", None)
+    settings = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**settings, "vocab_size": 4}))
+    write_lines(tmp_path / "r.jsonl", texts(8))
+    _, found = survey_llm(llm_request(tmp_path, base, pair_source("r.jsonl")), tmp_path / "cache")
+    assert [(item.code, item.about) for item in found] == [(codes.MODEL_NOT_READABLE, ("model", "base"))]
+    assert "its config.json names 4 tokens (0 to 3)" in found.items[0].detail
+
+
+def test_control_tokens_in_a_tokenizer_are_longest_first(chat_base: Path) -> None:
+    from ftspec.data.llm_tokenizer import LlmTokenizer
+
+    tokenizer = LlmTokenizer(chat_base)
+    assert tokenizer.special_texts[0] == "<|im_start|>"
+    assert set(map(len, tokenizer.special_texts)) == {7, 10, 12}
+    assert tokenizer.end == 3

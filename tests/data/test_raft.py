@@ -2,6 +2,7 @@
 
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ftspec.data.sentences import around, sentences
 from ftspec.diagnostics import codes
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.llm_data import ANSWER_MARK, QUOTE_BEGIN, QUOTE_END, REFUSAL, RaftFile
+from ftspec.plan.synth import SynthSettings
 from tests.data.helpers import SHARED, read_lines, write_lines
 from tests.data.llm_helpers import documents, llm_request, questions, raft_source
 
@@ -286,6 +288,75 @@ def test_a_written_answer_is_checked() -> None:
     )
     with pytest.raises(RowError, match="not verbatim"):
         raft_row(bad, docs[1], others, plan, 0)
+
+
+def _settings() -> SynthSettings:
+    return SynthSettings(
+        endpoint="http://localhost:1",
+        api="openai",
+        model="m",
+        api_key=None,
+        per_document=1,
+        limit=None,
+        instruction=None,
+        examples=(),
+        temperature=None,
+        seed=None,
+        max_tokens=64,
+        max_document_chars=4000,
+        timeout_seconds=1.0,
+        concurrency=1,
+        judge=None,
+        round_trip=False,
+        prices=None,
+    )
+
+
+def test_questions_and_answers_that_a_model_wrote(
+    tmp_path: Path, chat_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ftspec.synth import stored
+
+    write_set(tmp_path)
+    source = raft_source(synthesize=_settings(), answers="written")
+    assert source.raft is not None
+    source = replace(source, raft=replace(source.raft, questions=None))
+    request = llm_request(tmp_path, chat_base, source, **ROOM)
+    facts, found = survey_llm(request, tmp_path / "cache")  # nothing is written yet
+    assert facts is None
+    assert [(item.code, item.about) for item in found] == [
+        (codes.SYNTH_MISSING, ("data", "train", 0, "synthesize"))
+    ]
+    assert "30 requests" in found.items[0].detail
+
+    def questions_of(request: Any, texts: Any, cache: Path) -> Any:
+        assert cache == tmp_path / "synth"
+        rows = [
+            stored.SynthRow(
+                document_id=id, question=f"What about {text[:20]}?", answers=(text.split(".")[0],)
+            )
+            for id, text in texts
+        ]
+        return tuple(rows), 0
+
+    def answers_of(request: Any, items: Any, cache: Path) -> Any:
+        quotes = [f"So: {QUOTE_BEGIN}{item.answers[0]}{QUOTE_END} {ANSWER_MARK} shy" for item in items]
+        return (None, *quotes[1:]), 0
+
+    monkeypatch.setattr(stored, "stored_questions", questions_of)
+    monkeypatch.setattr(stored, "stored_answers", answers_of)
+    facts, found = survey_llm(request, tmp_path / "cache")
+    assert facts is not None, found.items
+    assert facts.raft is not None
+    assert (facts.raft.questions, facts.raft.not_written, facts.raft.answers) == (29, 1, "written")
+    monkeypatch.setattr(stored, "stored_answers", lambda *_: ((None,) * 30, 0))
+    again, found = survey_llm(request, tmp_path / "cache")  # other texts are other data
+    assert again is None
+    assert [item.code for item in found] == [codes.SOURCE_EMPTY]
+    moved = replace(source, raft=replace(source.raft, synthesize=replace(_settings(), concurrency=9)))
+    monkeypatch.setattr(stored, "stored_answers", answers_of)
+    same, _ = survey_llm(llm_request(tmp_path, chat_base, moved, **ROOM), tmp_path / "cache")
+    assert same == facts
 
 
 @pytest.mark.skipif(not (SHARED / "squad-dev").is_dir(), reason="the real set is not here")
