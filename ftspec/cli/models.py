@@ -25,6 +25,7 @@ def models_command() -> None:
       ftspec models show stdlib-search
       ftspec models export stdlib-search ./my-model
       ftspec models export docs-answers --form adapter --to ./adapter
+      ftspec models merge docs-answers
     """
 
 
@@ -128,6 +129,32 @@ def export_command(
     model = find_registered(find_project(project_folder), name, version)
     export_model(model, target, form)
     click.echo(f"copied {model.name} {model.version} to {target}")
+
+
+@models_command.command("merge", short_help="Make a whole model of an adapter.")
+@click.argument("name")
+@click.option(
+    "--base",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of the base; default: where the plan found it.",
+)
+@_version_option
+@project_option
+def merge_command(name: str, base: Path | None, version: str | None, project_folder: Path | None) -> None:
+    """Merge an adapter that was registered unmerged into its base, and register the whole model.
+
+    The program of the backend that trained it does that, in its own environment, and compares both.
+    """
+    from ftspec.driver.merge import merge_model
+    from ftspec.serve.served import find_registered
+    from ftspec.target.load import load_targets
+
+    project = find_project(project_folder)
+    model = find_registered(project, name, version)
+    targets, found = load_targets(cache=project.cache)
+    report(found, format_="human")
+    made = merge_model(project, model, targets=targets, base=base)
+    click.echo(f"registered {made.name} {made.version}, merged from {model.version}: {made.path}")
 
 
 @models_command.command("pull", short_help="Fetch a base model from the hub.")

@@ -9,8 +9,10 @@ from typing import Any
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, FtspecError
 from ftspec.evaluate.card import PASSPORT, write_card
+from ftspec.evaluate.card_text import read_trained
 from ftspec.evaluate.evidence import Evidence
 from ftspec.evaluate.gates import Outcome, Verdict
+from ftspec.plan.llm import LlmPlan
 from ftspec.plan.model import Plan
 from ftspec.store.files import write_atomically
 from ftspec.store.project import Project
@@ -37,7 +39,8 @@ def assemble_model(
         shutil.rmtree(partial / ADAPTER, ignore_errors=True)  # of the base's own files
         shutil.copytree(train / ADAPTER, partial / ADAPTER)
     shutil.copyfile(train / "curve.jsonl", partial / TRAINING_LOG)
-    write_card(partial, plan, evidence, verdict, dict(versions), train=train)
+    trained = read_trained(train) if isinstance(plan, LlmPlan) else None
+    write_card(partial, plan, evidence, verdict, dict(versions), trained=trained)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ftspec.evaluate import card_embedding, card_text
 from ftspec.evaluate.card_evidence import evidence_lines, gate_lines
-from ftspec.evaluate.card_text import Trained, read_trained
+from ftspec.evaluate.card_text import Trained
 from ftspec.evaluate.evidence import Evidence, Summary, means
 from ftspec.evaluate.gates import Verdict
 from ftspec.evaluate.words import consequence, finding, markdown_text
@@ -29,17 +29,14 @@ def write_card(
     verdict: Verdict,
     environment: Mapping[str, str],
     *,
-    train: Path | None = None,
+    trained: Trained | None = None,
 ) -> None:
     """Write README.md (replacing the one that the training library made) and ftspec.json.
 
-    `environment` holds versions by package name; `train` is the artefact of the train stage, which the
+    `environment` holds versions by package name; `trained` says what training left behind, which the
     card of an LLM speaks of. Both files depend on the arguments alone: no time, no path of this machine.
     """
-    trained = None
-    if isinstance(plan, LlmPlan):
-        assert train is not None, "the card of an LLM says what training left behind"
-        trained = read_trained(train)
+    assert (trained is not None) == isinstance(plan, LlmPlan)
     text = card_text_of(plan, evidence.summary, verdict, environment, trained)
     (folder / CARD).write_text(text, encoding="utf-8")
     document = passport(plan, evidence.summary, verdict, environment, trained)

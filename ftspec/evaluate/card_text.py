@@ -220,7 +220,10 @@ def _raft_lines(raft: RaftPlan) -> Iterator[str]:
         f"in {raft.oracle_probability * 100:g} % of the rows, rows without it {absent}. Answers {answers}."
     )
     if raft.synthesize is not None:
-        yield "- A model wrote questions or answers of these rows: what it got wrong was trained."
+        yield (
+            f"- {markdown_text(raft.synthesize.model)} wrote questions or answers of these rows: what it got "
+            "wrong was trained."
+        )
     yield ""
 
 
