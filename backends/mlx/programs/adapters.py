@@ -14,6 +14,7 @@ from mlx_lm.tuner.lora import LoRALinear
 from mlx_lm.tuner.utils import linear_to_lora_layers, load_adapters
 from mlx_lm.utils import dequantize_model
 from native import adapter_config
+from weights import settle
 
 WEIGHTS, CONFIG = "adapters.safetensors", "adapter_config.json"
 
@@ -55,7 +56,7 @@ def add_adapter(model: Any, adapter: Adapter, seed: int) -> tuple[dict[str, Any]
         if "lora_a" in module and adapter.dropout > 0:
             module.dropout = KeyedDropout(adapter.dropout)
             dropouts.append(module.dropout)
-    mx.eval(model.parameters())
+    settle(model)
     return config, dropouts
 
 
@@ -82,7 +83,7 @@ def load_adapter(model: Any, folder: Path) -> None:
     """Put a saved adapter into the model, in evaluation mode."""
     load_adapters(model, str(folder))
     model.eval()
-    mx.eval(model.parameters())
+    settle(model)
 
 
 def merged_weights(model: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from memory import peak_bytes, start_peak
 from mlx_lm.generate import BatchGenerator
 from mlx_lm.utils import load_tokenizer
 from watch import StopRequest
-from weights import Loaded, load, quantize
+from weights import Loaded, load, quantize, settle
 
 
 class Progress:
@@ -46,6 +46,7 @@ def run_score(
     began = time.perf_counter()
     start_memory(settings)
     loaded = load_shipped(root, settings) if tuned else load_base(root, settings)
+    settle(loaded.model)
     rows = read_token_rows(root / settings.data.folder / "test.jsonl", settings.model.max_seq_length)
     check_tokens(rows, vocabulary_of(loaded.model, loaded.config))
     wishes = settings.score
@@ -165,6 +166,8 @@ def stop_tokens(
 
 
 def start_memory(settings: Settings) -> None:
+    """Let go of what earlier stages left, and count from here."""
+    mx.clear_cache()
     start_peak("cpu")
     if settings.machine.device == "mps":
         mx.reset_peak_memory()

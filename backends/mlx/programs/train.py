@@ -25,7 +25,7 @@ from native import ClippedOptimizer, build_optimizer, training_args
 from order import training_order
 from score import load_base, load_shipped, peak_memory, row_losses, start_memory
 from watch import StopRequest
-from weights import DTYPES, Loaded, check_layout, quantize, save
+from weights import DTYPES, Loaded, check_layout, quantize, save, settle
 
 WEIGHTS, OPTIMIZER = "weights.safetensors", "optimizer.safetensors"
 
@@ -171,6 +171,7 @@ def prepare(root: Path, settings: Settings) -> Prepared:
         quantize(loaded, settings.model.quantization_bits)
     if adapter is None:
         loaded.model.unfreeze()
+        settle(loaded.model)
     else:
         config, dropouts = add_adapter(loaded.model, adapter, settings.train.seed)
     trainable = check_trainable(loaded.model, settings.model.trainable_parameters)

@@ -30,7 +30,7 @@ class Loaded:
 
 
 def load(folder: Path, precision: Precision, *, positions: int) -> Loaded:
-    """The model in evaluation mode with all weights in `precision`.
+    """The model in evaluation mode with all weights in `precision`, which are read when they are needed.
 
     Raises CheckFailedError FTS653 when mlx_lm has no such model, or would compute something else than
     transformers: positions are checked for rows of `positions` tokens.
@@ -48,8 +48,14 @@ def load(folder: Path, precision: Precision, *, positions: int) -> Loaded:
         raise CheckFailedError("FTS653", f"mlx_lm cannot load this {kind}: {fault}") from None
     check_rope(model, config, positions)
     model.set_dtype(DTYPES[precision])
-    mx.eval(model.parameters())
     return Loaded(model=model, config=config, folder=folder)
+
+
+def settle(model: Any) -> None:
+    """Read and compute all weights, layer by layer: a quantised model is never whole in memory before."""
+    for layer in model.layers:
+        mx.eval(layer.parameters())
+    mx.eval(model.parameters())
 
 
 def shapes(folder: Path) -> dict[str, tuple[int, ...]]:
@@ -89,7 +95,6 @@ def quantize(loaded: Loaded, bits: int) -> None:
     quantize_model(loaded.model, {}, GROUP_SIZE, bits, quant_predicate=chosen)
     if not any(isinstance(part, nn.QuantizedLinear) for _, part in loaded.model.named_modules()):
         raise CheckFailedError("FTS653", f"no linear layer has rows of whole groups of {GROUP_SIZE} weights")
-    mx.eval(loaded.model.parameters())
 
 
 def save(loaded: Loaded, weights: dict[str, Any], folder: Path, dtype: Precision) -> None:
