@@ -150,3 +150,12 @@ def _write_tokenizer(
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
     return tokenizer.get_vocab_size()
+
+
+if (
+    __name__ == "__main__"
+):  # the base of the examples: python -m tests.tiny_llm specs/data/tiny-llm specs/data/*.jsonl
+    import sys
+
+    texts = [Path(name).read_text(encoding="utf-8") for name in sys.argv[2:]]
+    make_tiny_llm(Path(sys.argv[1]), vocab=512, positions=1024, texts=texts, architecture="qwen2")

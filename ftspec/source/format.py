@@ -12,7 +12,7 @@ from ftspec.source.parse import parse_yaml
 from ftspec.source.text import SourceText
 
 TOP_ORDER = (
-    "apiVersion", "kind", "extends", "metadata", "model", "data", "train", "evaluation", "gates", "resources", "export",
+    "apiVersion", "kind", "extends", "metadata", "model", "adapter", "data", "train", "evaluation", "gates", "resources", "export",
 )  # fmt: skip
 _WIDTH = 100_000  # long lines are not folded: folding moves text between lines in reviews
 

@@ -56,12 +56,13 @@ def evidence_sentences(plan: Plan) -> Iterator[tuple[str, str]]:
         yield "slices", ", ".join(evaluation.slices)
     for index, (metric, gate) in enumerate(plan.gates.items()):
         yield "gates" if index == 0 else "", f"{metric}: {gate_sentence(gate)}"
-    yield "can tell", f"a gain of {evaluation.detectable_gain:.3f} or more, with {_test_side(plan)}"
+    if evaluation.detectable_gain is not None:
+        yield "can tell", f"a gain of {evaluation.detectable_gain:.3f} or more, with {_test_side(plan)}"
 
 
 def _test_side(plan: Plan) -> str:
     if isinstance(plan, LlmPlan):
-        return count_text(plan.data.facts.test_rows, "row")
+        return count_text(min(plan.data.facts.test_rows, plan.evaluation.generate_rows), "answer")
     assert isinstance(plan, EmbeddingPlan), plan.kind
     return count_text(plan.data.facts.test_queries, "query")
 

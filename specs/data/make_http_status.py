@@ -94,5 +94,43 @@ def main() -> None:
         (beir / "qrels" / f"{name}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def write_text_rows() -> None:
+    """Documents, questions that quote them, and the same as chats: for the specs of kind LLM."""
+    documents, questions, chats = [], [], []
+    for status in HTTPStatus:
+        number, kind = str(status.value), CLASSES[status.value // 100]
+        sentences = [f"Status {number} is called {status.phrase}.", f"It belongs to the class {kind}."]
+        asked = [
+            (f"What is status {number} called?", status.phrase),
+            (f"Which number has the status {status.phrase}?", number),
+            (f"Which class does status {number} belong to?", kind),
+        ]
+        if status.description:
+            sentences.append(f"It means: {status.description}.")
+            asked.append((f"What does status {number} mean?", str(status.description)))
+        documents.append({"id": number, "text": " ".join(sentences)})
+        for place, (question, answer) in enumerate(asked):
+            questions.append(
+                {"id": f"{number}-{place}", "question": question, "answers": [answer], "document": number}
+            )
+        chats.append(
+            {
+                "messages": [
+                    {"role": "system", "content": "You answer questions about HTTP."},
+                    *(
+                        {"role": role, "content": text}
+                        for question, answer in asked[:2]
+                        for role, text in (("user", question), ("assistant", answer))
+                    ),
+                ],
+                "class": kind,
+            }
+        )
+    write_lines(FOLDER / "http-documents.jsonl", documents)
+    write_lines(FOLDER / "http-questions.jsonl", questions)
+    write_lines(FOLDER / "http-chats.jsonl", chats)
+
+
 if __name__ == "__main__":
     main()
+    write_text_rows()
