@@ -20,6 +20,7 @@ from ftspec.cli.exits import DONE, ERROR
 
 if TYPE_CHECKING:
     from ftspec.hardware.model import Hardware
+    from ftspec.synth.detect import EndpointState
     from ftspec.target.model import Target
     from ftspec.view.doctor import BackendReport, ModelSources, NamedMachine
 
@@ -28,6 +29,7 @@ Examples:
   ftspec doctor                       this machine, backends, and what is missing
   ftspec doctor --save build-box.yaml write this machine down, to plan for it elsewhere
   ftspec doctor --hardware h100x8     a named machine instead of this one
+  ftspec doctor --endpoints           also which language models answer, for `ftspec synth`
   ftspec doctor --format json | jq '.backends[] | select(.usable)'"""
 
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
@@ -42,14 +44,20 @@ _FALSE = {"", "0", "false", "no", "off"}
     help="Write the machine as a profile for `--hardware`.",
 )
 @click.option("--hardware", metavar="FILE|NAME", help="Show a named or saved machine instead of this one.")
+@click.option("--endpoints", is_flag=True, help="Also ask for language models: Ollama, OPENAI_BASE_URL.")
 @format_option("human", "json")
 @project_option
 def doctor_command(
-    save_path: Path | None, hardware: str | None, format_: str, project_folder: Path | None
+    save_path: Path | None,
+    hardware: str | None,
+    endpoints: bool,
+    format_: str,
+    project_folder: Path | None,
 ) -> int:
     """Show machine, backends with the versions they need, and the command that mends each gap.
 
-    Exits with 1 when no backend is usable.
+    Uses no network, unless `--endpoints` asks who serves language models for `ftspec synth`. Exits with 1
+    when no backend is usable.
     """
     from ftspec.cli.output import write_message, write_result
     from ftspec.target.load import load_targets
@@ -67,6 +75,7 @@ def doctor_command(
         backends=backends,
         models=_model_sources(),
         machines=_named_machines(),
+        endpoints=_endpoints() if endpoints else None,
     )
     if save_path is not None:
         _save(machine, save_path)
@@ -118,6 +127,12 @@ def _model_sources() -> "ModelSources":
         },
         offline_by=f"{offline[0]}={os.environ[offline[0]]}" if offline else None,
     )
+
+
+def _endpoints() -> "tuple[EndpointState, ...]":
+    from ftspec.synth.detect import detect_endpoints
+
+    return detect_endpoints()
 
 
 def _named_machines() -> "tuple[NamedMachine, ...]":

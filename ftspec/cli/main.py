@@ -23,6 +23,7 @@ COMMANDS = {
     "validate": "Check specs and point at every fault.",
     "schema": "Print the JSON Schema of specs or plans.",
     "doctor": "Show machine, backends and what is missing.",
+    "synth": "Have a language model write what a spec asks for.",
     "plan": "Show what a spec would run here, and why.",
     "apply": "Run a spec or a saved plan.",
     "eject": "Write a run as a folder that needs no ftspec.",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ftspec.diagnostics.codes import SYNTH_MISSING
 from ftspec.diagnostics.model import Diagnostic, Diagnostics
 from ftspec.driver.calibrate import calibrations
 from ftspec.driver.facts import World, gather
@@ -48,7 +49,7 @@ def compile_spec(
     if spec is None or found.has_errors:
         return None, found
     world, here = gather(spec, folder=document.folder, project=project, hardware_name=hardware_name)
-    found.extend(_placed(each, document) for each in here)
+    found.extend(_placed(each, document, path) for each in here)
     if world is None:
         return None, found
     plan, here = plan_for(spec, document, world, project=project, path=path, overrides=overrides)
@@ -59,8 +60,10 @@ def compile_spec(
     return Compilation(plan=plan, spec=spec, document=document, world=world), found
 
 
-def _placed(found: Diagnostic, document: Document) -> Diagnostic:
-    """With the place of the key that it is about."""
+def _placed(found: Diagnostic, document: Document, path: Path) -> Diagnostic:
+    """With the place of the key that it is about; and the path, where a command of it is the remedy."""
+    if found.code is SYNTH_MISSING:
+        found = replace(found, help=f"ftspec synth {path}")
     if found.primary is not None or not found.about:
         return found
     return replace(found, primary=document.span(found.about))

@@ -3,7 +3,7 @@
 from ftspec.diagnostics.codes import MISSING_KEY, UNKNOWN_KIND
 from ftspec.diagnostics.model import Diagnostic, Diagnostics
 from ftspec.source.document import Document
-from ftspec.spec import references, rules
+from ftspec.spec import references, rules, rules_synth
 from ftspec.spec.kinds import SPECS, AnySpec
 from ftspec.spec.parts import read_parts
 from ftspec.spec.suggest import listed, nearest, shorten
@@ -26,6 +26,7 @@ def check_spec(document: Document) -> tuple[AnySpec | None, Diagnostics]:
     found.extend(translate(errors, tree, document))
     rules.check(spec, document, found)
     references.check(document, found)
+    rules_synth.check(document, found)
     _sort(found)
     if found.has_errors or document.damaged:
         return None, found

@@ -5,6 +5,7 @@ Everything that can go wrong leaves as an EndpointError. No message of it holds 
 
 import asyncio
 import random
+import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -226,7 +227,7 @@ class Client:
         for cause in _causes(error):
             if isinstance(cause, ssl.SSLError):
                 return faults.no_trust(url, self._clean(str(cause)))
-        reason = self._clean(str(error)) or type(error).__name__
+        reason = _refusal(error) or self._clean(str(error)) or type(error).__name__
         if isinstance(error, httpx2.ConnectError | httpx2.ProxyError):
             if self._answered:
                 return faults.lost(
@@ -238,6 +239,17 @@ class Client:
     def _clean(self, text: str) -> str:
         secret = self.endpoint.secret
         return text if secret is None else secret.hide_in(text)
+
+
+def _refusal(error: BaseException) -> str:
+    """The usual reasons for no connection, in words; "" for others."""
+    for cause in _causes(error):
+        for part in cause.exceptions if isinstance(cause, BaseExceptionGroup) else (cause,):
+            if isinstance(part, ConnectionRefusedError):
+                return "the connection was refused"
+            if isinstance(part, socket.gaierror):
+                return "the host is not known"
+    return ""
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -23,10 +23,12 @@ from ftspec.synth.stored import (
     AnswerItem,
     Counts,
     Documents,
+    answer_asks,
     answered_triples,
     answering_asks,
     judging_asks,
     lookup,
+    question_asks,
     read_answers,
     read_candidates,
     read_questions,
@@ -79,7 +81,9 @@ def make_questions(
             candidates, _ = read_candidates(request, documents, cache)
             await _phase(run, "Judge", judging_asks(request.settings, (each.triple for each in candidates)))
 
-    _go(work, request, cache, account, observe, retry_dropped, backoff_seconds)
+    asks = question_asks(request, documents, cache)
+    if not _is_stored(asks, f"Write {request.task}", cache, account, observe, retry_dropped):
+        _go(work, request, cache, account, observe, retry_dropped, backoff_seconds)
     return read_questions(request, documents, cache)[1]
 
 
@@ -103,7 +107,9 @@ def make_answers(
             answers, _ = read_answers(plain, items, cache)
             await _phase(run, "Judge", judging_asks(request.settings, answered_triples(items, answers)))
 
-    _go(work, request, cache, account, observe, retry_dropped, backoff_seconds)
+    asks = answer_asks(request, items, cache)
+    if not _is_stored(asks, "Write answers", cache, account, observe, retry_dropped):
+        _go(work, request, cache, account, observe, retry_dropped, backoff_seconds)
     return read_answers(request, items, cache)[1]
 
 
@@ -115,6 +121,18 @@ def missing_asks(asks: Iterable[Ask], cache: Cache, *, retry_dropped: bool = Fal
         if result is None or (retry_dropped and result.value is None):
             wanted.setdefault(ask.key, ask)
     return list(wanted.values())
+
+
+def _is_stored(
+    asks: Sequence[Ask], name: str, cache: Cache, account: Account, observe: Observe, retry_dropped: bool
+) -> bool:
+    """Nothing is left to ask. Then no endpoint is looked for, and no key needed."""
+    if missing_asks(asks, cache, retry_dropped=retry_dropped):
+        return False
+    count = len({ask.key for ask in asks})
+    account.phases.append(Phase(name=name, total=count, stored=count))
+    observe(account.phases[-1])
+    return True
 
 
 def _go(

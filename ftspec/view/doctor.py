@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from ftspec.synth.detect import EndpointState
+
 FORMAT_VERSION = "1.0"
 
 
@@ -35,7 +37,7 @@ class BackendReport:
 
     @property
     def usable(self) -> bool:
-        return self.environment.usable and bool(self.devices)
+        return self.environment.usable and bool(self.devices) and self.target.emit_only is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,7 @@ class DoctorReport:
     backends: tuple[BackendReport, ...]
     models: ModelSources
     machines: tuple[NamedMachine, ...]
+    endpoints: "tuple[EndpointState, ...] | None" = None  # of language models; None: not asked
 
 
 def mend_command(status: PackageStatus) -> str | None:
@@ -77,7 +80,7 @@ def render_doctor(report: DoctorReport, *, format: str, color: bool = False, wid
 
 def render_json(report: DoctorReport) -> str:
     hardware = report.hardware
-    document = {
+    document: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "python": {"version": report.python_version, "path": report.python_path},
         "hardware": {
@@ -90,6 +93,10 @@ def render_json(report: DoctorReport) -> str:
         "models": {**asdict(report.models), "offline": report.models.offline_by is not None},
         "profiles": [asdict(machine) for machine in report.machines],
     }
+    if report.endpoints is not None:
+        from ftspec.view.synth import endpoint_document
+
+        document["endpoints"] = [endpoint_document(state) for state in report.endpoints]
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -99,6 +106,7 @@ def _backend_json(backend: BackendReport) -> dict[str, Any]:
         "name": target.name,
         "description": target.description,
         "usable": backend.usable,
+        "emit_only": target.emit_only,
         "kinds": list(target.kinds),
         "devices": list(target.devices),
         "devices_here": list(backend.devices),
@@ -119,6 +127,10 @@ def _render_human(report: DoctorReport, *, color: bool, width: int) -> str:
         console.print("  none found", style="yellow")
     console.print()
     _section(console, "Models", _model_rows(report.models))
+    if report.endpoints is not None:
+        from ftspec.view.synth import endpoint_rows
+
+        _section(console, "Endpoints of language models, for ftspec synth", endpoint_rows(report.endpoints))
     _section(
         console,
         "Named machines, for --hardware NAME",
@@ -167,9 +179,13 @@ def _print_backend(console: "Console", backend: BackendReport) -> None:
 
     target = backend.target
     state, style = ("ready", "green") if backend.usable else ("not usable", "yellow")
+    if target.emit_only is not None:
+        state, style = "writes run folders for you to run", "dim"
     console.print(Text.assemble("  ", (target.name, "bold"), "  ", (state, style)))
     devices = f"on {', '.join(backend.devices)}" if backend.devices else "no device here that it runs on"
     console.print(_indented(_text(f"{', '.join(target.kinds)}, {devices}. {target.description}", "dim"), 4))
+    if target.emit_only is not None:
+        return
     if backend.environment.kind is not EnvironmentKind.PRESENT:
         console.print(_indented(_text(where(backend.environment), "dim"), 4))
     table = _table()

@@ -65,13 +65,16 @@ def test_ollama_is_not_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     error = failing(tmp_path, endpoint="ollama")
     assert error.code is codes.ENDPOINT_NOT_RUNNING
     assert "ollama serve" in error.help
+    assert "the connection was refused" in error.detail
     assert "FTS751" in str(error)
     assert time.monotonic() - started < 2
     assert not any(tmp_path.iterdir())
 
 
 def test_the_host_does_not_exist(tmp_path: Path) -> None:
-    assert failing(tmp_path, endpoint="http://no-such-host.invalid:8000").code is codes.ENDPOINT_NOT_RUNNING
+    error = failing(tmp_path, endpoint="http://no-such-host.invalid:8000")
+    assert error.code is codes.ENDPOINT_NOT_RUNNING
+    assert "the host is not known" in error.detail
 
 
 # --- FTS752: no such model --------------------------------------------------------------------

@@ -45,7 +45,9 @@ def test_a_second_run_asks_nothing(serve: Serve, tmp_path: Path) -> None:
     account = Account()
     make_questions(request, DOCUMENTS, Cache(tmp_path), account)
     assert (len(server.chats), account.requests, account.made) == (before, 0, 0)
-    assert [(phase.total, phase.stored) for phase in account.phases] == [(4, 4), (12, 12)]
+    assert [(phase.total, phase.stored) for phase in account.phases] == [(16, 16)]
+    server.stop()
+    make_questions(at(request, api_key="${env:NOT_SET}"), DOCUMENTS, Cache(tmp_path), Account())
 
 
 def test_another_address_or_speed_is_the_same_text_and_another_model_is_not(
