@@ -201,9 +201,11 @@ def _program_stages(run: _Run) -> None:
     if not missing:
         return
     from ftspec.driver.disk import check_disk
+    from ftspec.driver.inprocess import check_evidence
     from ftspec.lower.lower import LowerInputs, lower
     from ftspec.run.launch import launch
 
+    _raise(check_evidence(run.plan, run.output))
     environment = _environment(run)
     check_disk(run.plan, run.project)
     baseline = run.plan.evaluation.baseline_facts

@@ -57,6 +57,17 @@ def _make_text_data(
     return tokenize_llm(request, output("split"), out)[1]
 
 
+def check_evidence(plan: Plan, output: Output) -> Diagnostics:
+    """FTS804 for what could not be measured however good the model becomes: before it is trained."""
+    if not isinstance(plan, LlmPlan):
+        return Diagnostics()
+    from ftspec.evaluate.lines import read_lines
+    from ftspec.evaluate.text import check_measurable
+
+    scored = [row["id"] for row in read_lines(output("tokenize") / "test.jsonl")]
+    return check_measurable(plan, output("split"), scored)
+
+
 def make_evidence(plan: Plan, output: Output, out: Path) -> None:
     """Score the held-out side of both models into `out`."""
     from ftspec.evaluate.evaluate import evaluate
