@@ -147,9 +147,8 @@ ELSEWHERE = {
     "FTS718": ("a base for text", "data/test_llm_faults.py"),
     **{
         f"FTS{number}": ("a server that fails in this way", "synth/test_faults.py")
-        for number in (751, 752, 753, 754, 755, 756, 757, 758, 759)
+        for number in (752, 754, 755, 756, 757, 758, 759)
     },
-    "FTS750": ("a spec with documents", "synth/test_stored.py"),
     "FTS660": ("an index that lacks a package", "driver/test_backends.py"),
     "FTS801": ("a finished run: a verdict is a result, told by exit code 5", "driver/test_refusals.py"),
     "FTS802": ("a finished run: a verdict is a result, told by exit code 6", "driver/test_refusals.py"),

@@ -100,7 +100,7 @@ def _counts_text(task: str, counts: Counts) -> tuple[str, str]:
     parts = [
         f"{number:,} {words}"
         for number, words in (
-            (counts.missing, "still to ask" if counts.missing != 1 else "request still to make"),
+            (counts.missing, "missing"),
             (counts.dropped, "without a usable reply"),
             (counts.not_found_first, "not first in the round trip"),
             (counts.low_grades, "graded too low"),
