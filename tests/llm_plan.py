@@ -20,7 +20,7 @@ def make_llm_plan(**overrides: Any) -> LlmPlan:
 
         make_llm_plan(name="other", train={"packing": True}, execution={"backend": "mlx"}, adapter=FULL)
 
-    Every leaf has an origin, the default one unless `origins` says otherwise for it.
+    Every leaf has an origin, the default one unless `origins` says otherwise for it. Each source has facts.
     """
     plan = example_text_plan()
     plan = replace(
@@ -53,6 +53,11 @@ def make_llm_plan(**overrides: Any) -> LlmPlan:
         present = getattr(plan, name)
         is_change = isinstance(value, Mapping) and not isinstance(present, Mapping)
         plan = replace(plan, **{name: replace(present, **value) if is_change else value})
+    count = len(plan.data.train) + len(plan.data.evaluation)
+    if count != len(plan.data.facts.sources):
+        (source, *_), (render, *_) = plan.data.facts.sources, plan.data.facts.render
+        facts = replace(plan.data.facts, sources=(source,) * count, render=(render,) * count)
+        plan = replace(plan, data=replace(plan.data, facts=facts))
     given = {path: Origin(kind=OriginKind.DEFAULT) for path, _ in leaves(plan)}
     plan = replace(plan, origins=FrozenMap({**given, **origins}))
     check_complete(plan)

@@ -18,25 +18,12 @@ from ftspec.lower.links import is_model_file, link_tree
 from ftspec.lower.lower import LowerInputs, lower, render_files
 from ftspec.lower.templates import inline_code, one_line, render, variable_name
 from ftspec.paths import shared_folder
-from ftspec.plan.embedding import (
-    EarlyStopping,
-    EmbeddingExecutionPlan,
-    EmbeddingPlan,
-    Freeze,
-    Lora,
-    Matryoshka,
-    Objective,
-    Prompts,
-)
-from ftspec.plan.fields import leaves
+from ftspec.plan.embedding import Prompts
 from ftspec.plan.frozen import FrozenMap
-from ftspec.plan.model import Action, Estimates, MemoryEstimate, Origin, OriginKind
-from ftspec.plan.stages import nothing_stored, with_stages
+from ftspec.plan.model import Action
 from ftspec.target.load import load_targets
-from ftspec.target.model import Target, dangling_fields, unlowered_fields
-from tests.example_evidence import example_plan
-
-NASTY = 'it\'s "quoted" `tick` $(touch pwned) ${HOME} {{ 7 * 7 }} {% raw %}\n# next\\line\t日本語 ünï 🙂'
+from ftspec.target.model import Target
+from tests.embedding_plan import NASTY, complete_plan, rich_plan
 
 
 @pytest.fixture(scope="module")
@@ -44,72 +31,6 @@ def target() -> Target:
     targets, found = load_targets((shared_folder("backends"),))
     assert not found.has_errors, list(found)
     return next(item for item in targets if item.name == "accelerate")
-
-
-def complete_plan(**changes: Any) -> EmbeddingPlan:
-    """A plan as the last pass leaves it."""
-    plan = example_plan()
-    train = plan.train
-    plan = replace(
-        plan,
-        train=replace(
-            train,
-            optim="adamw",
-            objective=Objective(
-                type="contrastive", temperature=0.05, symmetric=False, mask_positives=True, num_negatives=0
-            ),
-        ),
-        execution=EmbeddingExecutionPlan(
-            backend="accelerate",
-            device="cpu",
-            num_processes=1,
-            precision="fp32",
-            per_device_train_batch_size=train.global_batch_size,
-            gradient_accumulation_steps=1,
-            cached_loss=False,
-            mini_batch_size=train.global_batch_size,
-            gradient_checkpointing=False,
-            attn_implementation="sdpa",
-            encode_batch_size=16,
-            num_threads=2,
-            memory_limit_bytes=2**33,
-            environment=FrozenMap({"MALLOC_TRIM_THRESHOLD_": "131072"}),
-        ),
-        estimates=Estimates(
-            peak_memory_bytes=1,
-            memory=MemoryEstimate(weights_bytes=1, optimizer_bytes=0, activation_bytes=0, overhead_bytes=0),
-            wall_seconds=1.0,
-            stage_seconds=FrozenMap(),
-            wall_factor=2.0,
-            calibrated=False,
-        ),
-    )
-    plan = replace(plan, **changes)
-    origins = FrozenMap({path: Origin(kind=OriginKind.DEFAULT) for path, _ in leaves(plan)})
-    return with_stages(replace(plan, origins=origins), nothing_stored)
-
-
-def rich_plan() -> EmbeddingPlan:
-    """Everything that may be null is set."""
-    plan = complete_plan()
-    return complete_plan(
-        model=replace(
-            plan.model,
-            freeze=Freeze(embeddings=True, layers=1),
-            lora=Lora(r=8, alpha=16, dropout=0.1, target_modules=("query", "value")),
-            prompts=Prompts(query=NASTY, document="read: "),
-        ),
-        train=replace(
-            plan.train,
-            matryoshka=Matryoshka(dimensions=(16, 8), weights=(1.0, 0.5)),
-            early_stopping=EarlyStopping(metric="loss", patience=2, min_delta=0.01),
-            eval_steps=2,
-            lr_scheduler_type="cosine_with_restarts",
-            lr_num_cycles=2,
-        ),
-        evaluation=replace(plan.evaluation, baseline="other", baseline_facts=plan.model.facts),
-        execution=replace(plan.execution, precision="bf16", gradient_checkpointing=True, cached_loss=True),
-    )
 
 
 @pytest.fixture
@@ -242,15 +163,6 @@ def test_both_sides_describe_the_same_layout() -> None:
         return [hint]
 
     compare(Config, settings.Settings, "config")
-
-
-def test_every_leaf_of_a_plan_is_lowered_or_ignored_with_a_reason(target: Target) -> None:
-    paths = {path for plan in (complete_plan(), rich_plan()) for path, _ in leaves(plan)}
-    assert unlowered_fields(target, paths) == []
-    # `data.evaluation.*` is there for plans with sources of their own.
-    assert [
-        entry for entry in dangling_fields(target, paths) if not entry.startswith("data.evaluation")
-    ] == []
 
 
 def test_a_field_that_the_backend_does_not_know_is_refused(
