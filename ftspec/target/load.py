@@ -128,6 +128,10 @@ def _misplacements(target: Target, others: Mapping[str, Target]) -> Iterator[Fau
 
 def _schema_faults(error: ValidationError, document: Document) -> Iterator[Diagnostic]:
     for fault in error.errors():
+        if not fault["loc"]:  # keys that do not go together
+            message = fault["msg"].removeprefix("Value error, ")
+            yield Diagnostic(code=BAD_TARGET, detail=message, primary=document.span(("name",)))
+            continue
         on_key = fault["loc"][-1] == "[key]" or fault["type"] == "extra_forbidden"
         place = tuple(part for part in fault["loc"] if part != "[key]")
         message = fault["msg"].removeprefix("Value error, ")

@@ -286,6 +286,11 @@ class MemoryCosts(_Part):
     """The loss works on so many tokens at a time; left away: on all of a micro-batch."""
     loss_vocabulary: Annotated[int, Field(ge=1)] | None = None
     """The loss works on so many entries of the vocabulary at a time; left away: on all."""
+    loss_limit_bytes: dict[Annotated[Device, Field(strict=False)], Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict
+    )
+    """Device → bytes that the loss never exceeds, because it works in parts. A device that is not named: no
+    limit."""
     score_bytes_per_logit: Annotated[float, Field(ge=0, strict=False)] = 4
     """Peak of scoring, per token and entry of the vocabulary."""
     bytes_per_4bit_parameter: Annotated[float, Field(ge=0.5)] = 0.516
@@ -299,7 +304,9 @@ class MemoryCosts(_Part):
         """Peak of the loss of so many tokens."""
         known = {kind.value: count for kind, count in self.loss_bytes_per_logit.items()}
         logits = min(tokens, self.loss_tokens or tokens) * min(vocabulary, self.loss_vocabulary or vocabulary)
-        return round(known.get(device, _PLAIN_LOSS) * logits)
+        needed = round(known.get(device, _PLAIN_LOSS) * logits)
+        limits = {kind.value: limit for kind, limit in self.loss_limit_bytes.items()}
+        return min(needed, limits.get(device, needed))
 
     def quantized_bytes(self, bits: int) -> float:
         """Bytes that a parameter takes in so many bits."""

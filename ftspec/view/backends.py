@@ -37,6 +37,7 @@ def backend_document(backend: BackendEnvironments) -> dict[str, Any]:
     return {
         "name": target.name,
         "kinds": list(target.kinds),
+        "emit_only": target.emit_only,
         "installable": target.requirements is not None,
         "install": install_command(target),
         "usable": chosen is not None and chosen.usable,
@@ -63,6 +64,8 @@ def render_backends(backends: Sequence[BackendEnvironments]) -> str:
 
 def _paragraph(backend: BackendEnvironments) -> str:
     target, chosen = backend.target, backend.chosen
+    if target.emit_only is not None:
+        return safe(f"{target.name}  writes run folders for you to run  ({', '.join(target.kinds)})") + "\n"
     state = "ready" if chosen is not None and chosen.usable else "not installed"
     lines = [f"{target.name}  {state}  ({', '.join(target.kinds)})"]
     if chosen is not None:

@@ -157,6 +157,9 @@ def test_logits_cost_twelve_bytes_unless_the_loss_works_in_parts() -> None:
     parts = MemoryCosts(loss_bytes_per_logit={Device.CUDA: 2}, loss_tokens=300, loss_vocabulary=1000)
     assert loss_bytes(inputs(rows=4, length=100, device="cuda", costs=parts)) == 2 * 300 * 1000
     assert loss_bytes(inputs(rows=4, length=100, costs=parts)) == 12 * 300 * 1000
+    limited = MemoryCosts(loss_limit_bytes={Device.CUDA: 5000})
+    assert loss_bytes(inputs(rows=4, length=100, device="cuda", costs=limited)) == 5000
+    assert loss_bytes(inputs(rows=4, length=100, costs=limited)) == 12 * 400 * LLAMA.vocab_size
     head = 4 * QWEN.vocab_size * QWEN.hidden_size
     assert loss_bytes(inputs(QWEN, FULL, rows=1, length=1)) == 12 * QWEN.vocab_size + head
 

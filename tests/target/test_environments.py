@@ -152,6 +152,7 @@ def test_faults_of_target_yaml(tmp_path: Path) -> None:
         ("requirements: none.txt\n", "the file `none.txt` is missing"),
         ("requirements_no_deps: main.py\n", "`requirements_no_deps` goes with `requirements`"),
         ("environment: {A-B: c}\n", "A-B"),
+        ("emit: {file: a.yaml, commands: [{run: [go]}]}\n", "`emit` goes with `emit_only`"),
     ):
         targets, found = load_targets([write_backend(tmp_path / extra[:14].strip(": "), GOOD + extra)])
         assert targets == ()
