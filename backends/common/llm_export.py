@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_torch import DTYPES
+from transformers import GenerationConfig
 
 WEIGHTS = (
     "*.safetensors",
@@ -15,7 +16,13 @@ WEIGHTS = (
     "*.pt",
     "*.pth",
     "*.gguf",
+    "*.onnx",
+    "*.onnx_data",
+    "*.h5",
+    "*.msgpack",
+    "*.tflite",
 )
+GENERATION = "generation_config.json"
 
 
 def save_model(model: Any, base: Path, folder: Path, *, dtype: str) -> None:
@@ -26,7 +33,11 @@ def save_model(model: Any, base: Path, folder: Path, *, dtype: str) -> None:
     """
     shutil.rmtree(folder, ignore_errors=True)
     model.to(DTYPES[dtype])
+    # Many a base has a generation config that the library reads, and refuses to write.
+    config_of_generation: Any = GenerationConfig
+    model.generation_config = config_of_generation()
     model.save_pretrained(str(folder))
+    (folder / GENERATION).unlink(missing_ok=True)
     shutil.copytree(base, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*WEIGHTS))
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
     name = str(DTYPES[dtype]).removeprefix("torch.")

@@ -72,6 +72,8 @@ def merge(root: Path, settings: Settings, model: Any, folder: Path, device: str)
     filler = padding_token(load_tokenizer(base, settings))
     model.eval()
     before = sample_logits(model, rows, filler=filler, device=device)
+    if dtype == "fp32":
+        model.to(torch.float32)  # or the sum of base and adapter would be rounded to the base's dtype
     save_model(model.merge_and_unload(), base, folder / "model", dtype=dtype)
     del model
     _free()
