@@ -317,6 +317,55 @@ def test_a_config_that_says_nothing_of_positions(
         load("weights").load(folder, "fp32", positions=64)
 
 
+SMALL = {
+    "vocab_size": 300,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "pad_token_id": 0,
+}
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "mistral": {"sliding_window": 64},
+    "qwen3": {"head_dim": 32},
+    "phi": {},  # half of each head turns
+    "phi3": {},  # one matrix for queries, keys and values
+    "gemma": {"head_dim": 16},
+    "smollm3": {},  # every fourth layer does not turn
+    "granite": {},
+    "glm4": {"head_dim": 16},
+}
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_logits_of_other_architectures(load: Load, tmp_path: Path, name: str) -> None:
+    import mlx.core as mx
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.for_model(name, **{**SMALL, **ARCHITECTURES[name]})
+    config.rope_parameters = {**config.rope_parameters, "rope_theta": THETA}
+    torch.manual_seed(0)
+    theirs = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    for parameter in theirs.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, 0, 0.08)
+    theirs.save_pretrained(str(tmp_path))
+    tokens = np.random.default_rng(0).integers(4, 300, (1, 64))
+    with torch.no_grad():
+        expected = theirs(torch.tensor(tokens)).logits.numpy()
+    loaded = load("weights").load(tmp_path, "fp32", positions=64)
+    load("weights").check_layout(loaded)
+    np.testing.assert_allclose(np.array(loaded.model(mx.array(tokens))), expected, rtol=1e-3, atol=1e-3)
+    if name == "mistral":
+        with pytest.raises(
+            load("events").CheckFailedError, match="beyond this mistral's sliding window of 64"
+        ):
+            load("weights").load(tmp_path, "fp32", positions=65)
+
+
 def test_models_that_mlx_lays_out_otherwise_are_refused(
     load: Load, bases: dict[str, Path], llama: Any, tmp_path: Path
 ) -> None:

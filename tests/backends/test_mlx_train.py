@@ -236,6 +236,10 @@ def test_packed_rows_are_taken_apart(load: Load, new_run: NewRun, base: Path) ->
         for pair in pairs
     ]
     assert [list(tokens) for tokens, _ in batches.apart(parsed)] == [row["input_ids"] for row in rows]
+    tokens, mask = batches.arrays(parsed)
+    assert tokens.shape == mask.shape == (8, max(len(row["input_ids"]) for row in rows))
+    assert batches.arrays(parsed, limit=64)[0].shape == (8, 33)  # one more than a multiple of 32
+    assert batches.arrays(parsed, limit=30)[0].shape == (8, 30)
     folder = run(load, new_run(rows=pairs, config={"data": {"packing": True}}), "train")
     assert read_info(folder, "train")["steps"] == 8
 

@@ -37,11 +37,15 @@ def apart(rows: Sequence[TokenRow]) -> list[tuple[tuple[int, ...], tuple[int, ..
     return parts
 
 
-def arrays(rows: Sequence[TokenRow], *, multiple: int = 1) -> tuple[Any, Any]:
-    """Tokens [rows, width] and mask [rows, width], filled on the right; width - 1 is a multiple."""
+def arrays(rows: Sequence[TokenRow], *, limit: int | None = None) -> tuple[Any, Any]:
+    """Tokens [rows, width] and mask [rows, width], filled on the right.
+
+    With `limit` (the longest row that there can be), width - 1 is rounded up as far as that.
+    """
     parts = apart(rows)
     width = max(len(tokens) for tokens, _ in parts)
-    width = 1 + -(-(width - 1) // multiple) * multiple
+    if limit is not None:
+        width = max(width, min(limit, 1 + -(-(width - 1) // MULTIPLE) * MULTIPLE))
 
     def filled(values: Sequence[int]) -> list[int]:
         return [*values, *[0] * (width - len(values))]
@@ -92,7 +96,7 @@ class Micro:
             for part in range(accumulated):
                 self._draw(step * accumulated + part)
                 chosen = [self.rows[index] for index in batch[part * size : (part + 1) * size]]
-                tokens, mask = arrays(chosen, multiple=MULTIPLE)
+                tokens, mask = arrays(chosen, limit=self.settings.model.max_seq_length)
                 yield tokens, mask, mx.array(accumulated / targets)
 
     def _draw(self, number: int) -> None:

@@ -47,8 +47,21 @@ def load(folder: Path, precision: Precision, *, positions: int) -> Loaded:
     except (ValueError, TypeError) as fault:  # unknown, or settings and weights that it does not expect
         raise CheckFailedError("FTS653", f"mlx_lm cannot load this {kind}: {fault}") from None
     check_rope(model, config, positions)
+    check_window(config, positions)
     model.set_dtype(DTYPES[precision])
     return Loaded(model=model, config=config, folder=folder)
+
+
+def check_window(config: dict[str, Any], positions: int) -> None:
+    """Raises CheckFailedError FTS653 where a row reaches beyond a sliding window of attention: several
+    models of mlx_lm (mistral, gemma2, phi3) look further back without a word."""
+    window = config.get("sliding_window")
+    if window and config.get("use_sliding_window", True) and positions > window:
+        raise CheckFailedError(
+            "FTS653",
+            f"rows and answers of {positions} tokens reach beyond this {config['model_type']}'s sliding window of "
+            f"{window}, which mlx_lm may not keep to",
+        )
 
 
 def settle(model: Any) -> None:
