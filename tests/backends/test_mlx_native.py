@@ -229,6 +229,42 @@ def test_steps_become_iterations(load: Load, bases: dict[str, Path], tmp_path: P
     assert (args.batch_size, args.max_seq_length, args.grad_checkpoint) == (2, 64, False)
 
 
+def test_dropout_follows_its_key(load: Load) -> None:
+    import mlx.core as mx
+
+    dropout = load("adapters").KeyedDropout(0.25)
+    assert not dropout.parameters()
+    values = mx.ones((100, 100))
+    first, again = dropout(values), dropout(values)
+    assert mx.array_equal(first, again)
+    assert sorted(set(first.flatten().tolist())) == pytest.approx([0, 4 / 3])
+    assert float(first.mean()) == pytest.approx(1, abs=0.03)
+    dropout.give(mx.random.key(5))
+    assert not mx.array_equal(dropout(values), first)
+    assert mx.array_equal(dropout.eval()(values), values)
+
+
+def test_each_micro_batch_and_module_drops_others(load: Load, bases: dict[str, Path], tmp_path: Path) -> None:
+    folder = make_llm_run_folder(tmp_path / "run", "mlx", bases["llama"], adapter={"dropout": 0.1})
+    settings = load("llm_settings").read_settings(folder / "config.json")
+    rows = load("llm_rows").read_token_rows(folder / "data" / "train.jsonl", 64)
+    dropouts = load("train").prepare(folder, settings).dropouts
+    assert len(dropouts) == 21
+    order = list(range(32))
+
+    def keys(first: int, count: int) -> list[list[int]]:
+        batches = iter(load("batches").Micro(rows, order, settings, dropouts, first)())
+        found: list[list[int]] = []
+        for _ in range(count):
+            next(batches)
+            found += [item._key.tolist() for item in dropouts]
+        return found
+
+    seen = keys(0, 8)
+    assert len({tuple(key) for key in seen}) == 8 * 21
+    assert keys(2, 4) == seen[4 * 21 :]  # two micro-batches a step
+
+
 def with_positions(base: Path, folder: Path, rope: dict[str, Any], **config: Any) -> Path:
     """A copy of the base with other rotary positions, written as transformers 5 does."""
     folder.mkdir()
