@@ -12,7 +12,8 @@ from ftspec.plan.codec import canonical_json
 from ftspec.plan.fields import leaves
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import Plan, Value
-from ftspec.target.model import FieldLowering, Target
+from ftspec.target.fields import FieldLowering
+from ftspec.target.model import Target
 
 _OPTION = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")  # a `native` that names one
 _LEAF = re.compile(r"\{([a-z][a-z0-9_.]*)\}")  # in the words of a command

@@ -9,7 +9,7 @@ from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.llm import LlmPlan
 from ftspec.plan.model import Plan
 from ftspec.plan.objectives import compares_rows, traits_of
-from ftspec.target.model import Feature
+from ftspec.target.features import Feature
 
 
 def candidates(plan: Plan, context: Context) -> Iterator[Candidate]:

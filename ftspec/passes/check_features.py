@@ -7,7 +7,7 @@ from ftspec.diagnostics.model import Diagnostic
 from ftspec.passes.context import Context, kind_of_device, span_of, target_of
 from ftspec.passes.features import Need, intended_features
 from ftspec.plan.model import Plan, Rewrite
-from ftspec.target.model import Support
+from ftspec.target.features import Support
 
 
 def check_features(plan: Plan, context: Context) -> Iterator[Rewrite | Diagnostic]:

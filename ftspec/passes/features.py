@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.llm import LlmPlan
 from ftspec.plan.model import Plan
-from ftspec.target.model import Feature
+from ftspec.target.features import Feature
 
 _ADAPTERS = {
     "lora": Feature.LORA,

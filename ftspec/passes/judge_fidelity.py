@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, Diagnostics
 from ftspec.passes.context import Context, kind_of_device, span_of, target_of
+from ftspec.passes.features import intended_features
 from ftspec.plan.codec import canonical_json
 from ftspec.plan.fields import leaves
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import Fidelity, FieldFidelity, OriginKind, Plan, Value
-from ftspec.target.model import Support, Target
+from ftspec.target.features import Support
+from ftspec.target.model import Target
 
 _FIDELITY = {
     Support.FULL: Fidelity.EXACT,
@@ -21,14 +23,15 @@ _FIDELITY = {
 def judge_fidelity(plan: Plan, context: Context) -> tuple[tuple[FieldFidelity, ...], Diagnostics]:
     """One entry for each leaf that the backend is handed, in the order of the leaves.
 
-    FTS402: a leaf that is no default cannot be lowered. Impossible defaults are listed, for the plan's reader.
+    FTS402: a leaf that is no default cannot be lowered, and `check_features` has not refused it already.
+    Impossible defaults are listed, for the plan's reader.
     """
-    target, found = target_of(plan, context), Diagnostics()
-    rows = tuple(fidelity_on(target, plan, kind_of_device(plan, context)))
-    for row in rows:
-        if row.support is Fidelity.IMPOSSIBLE and plan.origins[row.field].kind is not OriginKind.DEFAULT:
+    target, device, found = target_of(plan, context), kind_of_device(plan, context), Diagnostics()
+    asked = {need.field for need in intended_features(plan) if not target.supports(need.feature, device)}
+    for row in impossible_on(target, plan, device):
+        if row.field not in asked:
             found.extend([_refusal(plan, row, target, context)])
-    return rows, found
+    return tuple(fidelity_on(target, plan, device)), found
 
 
 def fidelity_on(target: Target, plan: Plan, device: str | None = None) -> Iterator[FieldFidelity]:

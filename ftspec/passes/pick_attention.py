@@ -7,7 +7,7 @@ from ftspec.passes.context import Context, kind_of_device, target_of
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import Plan, Rewrite
 from ftspec.plan.reasons import Reason
-from ftspec.target.model import Feature
+from ftspec.target.features import Feature
 
 FIELD = "execution.attn_implementation"
 

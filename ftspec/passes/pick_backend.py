@@ -12,7 +12,8 @@ from ftspec.passes.judge_fidelity import impossible_on
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import Plan, Rewrite
 from ftspec.plan.reasons import Reason
-from ftspec.target.model import Feature, Support, Target
+from ftspec.target.features import Feature, Support
+from ftspec.target.model import Target
 
 FIELD = "execution.backend"
 

@@ -9,7 +9,8 @@ from ftspec.plan import embedding
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import Plan, Rewrite, Value
 from ftspec.plan.reasons import Reason
-from ftspec.target.model import Feature, Target
+from ftspec.target.features import Feature
+from ftspec.target.model import Target
 
 FIELD = "execution.precision"
 _FEATURES = {"bf16": Feature.BF16, "fp16": Feature.FP16}

@@ -16,7 +16,7 @@ from ftspec.passes.pick_backend import processes_for
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import Plan, Rewrite, Value
 from ftspec.plan.reasons import Reason
-from ftspec.target.model import Feature, Support
+from ftspec.target.features import Feature, Support
 
 FIELD = "execution.num_processes"
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from ftspec.passes.context import Context, kind_of_device, target_of
 from ftspec.passes.units import gib
 from ftspec.plan.embedding import EmbeddingPlan, Freeze, Lora
-from ftspec.target.model import Feature
+from ftspec.target.features import Feature
 
 _LENGTHS = (4096, 2048, 1024, 512, 384, 256, 192, 128, 96, 64, 48, 32)
 _LORA_RANK, _LORA_ALPHA = 16, 32

@@ -7,7 +7,8 @@ from ftspec.estimate.decoder import longest_row
 from ftspec.passes.context import Context, is_given, kind_of_device, target_of
 from ftspec.passes.units import gib
 from ftspec.plan.llm import AdapterPlan, LlmPlan
-from ftspec.target.model import Feature, Target
+from ftspec.target.features import Feature
+from ftspec.target.model import Target
 
 _LENGTHS = (32768, 16384, 8192, 4096, 2048, 1024, 512, 256, 128)
 _RANK, _ALPHA = 16, 32

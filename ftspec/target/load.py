@@ -11,8 +11,10 @@ from ftspec.diagnostics.codes import BAD_TARGET
 from ftspec.diagnostics.model import Diagnostic, Diagnostics
 from ftspec.paths import shared_folder
 from ftspec.source.load import Document, load_document
+from ftspec.target.features import Feature, FeatureSupport
+from ftspec.target.fields import FieldLowering
 from ftspec.target.memo import TreeMemo
-from ftspec.target.model import Feature, FeatureSupport, FieldLowering, Target, TargetFile
+from ftspec.target.model import Target, TargetFile
 
 PATH_VARIABLE = "FTSPEC_BACKEND_PATH"
 _FILE = "target.yaml"

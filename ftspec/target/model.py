@@ -4,277 +4,29 @@ Passes ask a `Target` for a `Feature`, never for its name. `lower` reads `fields
 `helpers` and `templates`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from enum import StrEnum
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-
-class Feature(StrEnum):
-    """What a plan can ask of a backend; the values are the words that target.yaml uses."""
-
-    # objectives: the values are those of `train.objective.type`
-    CONTRASTIVE = "contrastive"
-    TRIPLET = "triplet"
-    SCORED_PAIRS = "scored_pairs"
-    BINARY_PAIRS = "binary_pairs"
-    LABELLED_CLASSES = "labelled_classes"
-    # modifiers of an objective
-    CACHED_CONTRASTIVE = "cached_contrastive"  # many negatives in little memory, by two forward passes
-    EXPLICIT_NEGATIVES = "explicit_negatives"  # negatives of a row beside those of its batch
-    SYMMETRIC = "symmetric"  # also each document against all queries
-    MASK_POSITIVES = "mask_positives"  # judged positives of the same query are no negatives
-    MATRYOSHKA = "matryoshka"
-    # which parameters are trained
-    FREEZE = "freeze"
-    LORA = "lora"
-    DORA = "dora"
-    QLORA = "qlora"  # adapters over a quantised base
-    FULL_FINE_TUNING = "full_fine_tuning"  # of an LLM: all of its weights
-    LAST_LAYERS = "last_layers"  # adapters on the last n layers only
-    QUANTIZATION_4BIT = "quantization_4bit"  # the frozen base, also without `qlora`
-    QUANTIZATION_8BIT = "quantization_8bit"
-    POOLING = "pooling"  # another pooling than the base model's own
-    PROMPTS = "prompts"
-    REMOTE_CODE = "remote_code"
-    # course of the training
-    EARLY_STOPPING = "early_stopping"
-    KEEP_BEST = "keep_best"
-    RESUME = "resume"
-    RUN_CHECKS = "run_checks"  # rising loss and collapse are judged while it trains
-    # how a machine gets there
-    BF16 = "bf16"
-    FP16 = "fp16"
-    GRADIENT_ACCUMULATION = "gradient_accumulation"
-    GRADIENT_CHECKPOINTING = "gradient_checkpointing"
-    FLASH_ATTENTION = "flash_attention"
-    PACKING = "packing"
-    MULTI_PROCESS = "multi_process"
-    MULTI_NODE = "multi_node"
-    # what is made of a trained LLM
-    GENERATION = "generation"  # greedy answers of held-out rows
-    MERGE = "merge"  # adapters added into the weights of the base
-
-
-_EMBEDDING_ONLY = frozenset(
-    {
-        Feature.CONTRASTIVE,
-        Feature.TRIPLET,
-        Feature.SCORED_PAIRS,
-        Feature.BINARY_PAIRS,
-        Feature.LABELLED_CLASSES,
-        Feature.CACHED_CONTRASTIVE,
-        Feature.EXPLICIT_NEGATIVES,
-        Feature.SYMMETRIC,
-        Feature.MASK_POSITIVES,
-        Feature.MATRYOSHKA,
-        Feature.FREEZE,
-        Feature.POOLING,
-        Feature.PROMPTS,
-        Feature.EARLY_STOPPING,
-        Feature.KEEP_BEST,
-    }
+from ftspec.target.features import (
+    Device,
+    Devices,
+    Feature,
+    FeatureSupport,
+    Names,
+    Part,
+    PlainOrSupport,
+    Sentence,
+    Support,
 )
-_LLM_ONLY = frozenset(
-    {
-        Feature.DORA,
-        Feature.QLORA,
-        Feature.FULL_FINE_TUNING,
-        Feature.LAST_LAYERS,
-        Feature.QUANTIZATION_4BIT,
-        Feature.QUANTIZATION_8BIT,
-        Feature.GENERATION,
-        Feature.MERGE,
-    }
-)
-
-
-def features_of(kinds: Iterable[str]) -> frozenset[Feature]:
-    """What plans of these kinds of spec can ask for: a backend of these kinds should speak of each."""
-    other = {"Embedding": _LLM_ONLY, "LLM": _EMBEDDING_ONLY}
-    return frozenset().union(*(frozenset(Feature) - other.get(kind, frozenset()) for kind in kinds))
-
-
-class Support(StrEnum):
-    FULL = "full"
-    APPROXIMATED = "approximated"  # does something near to it; the plan says so
-    NOT_IMPLEMENTED = "not_implemented"  # not yet
-    IMPOSSIBLE = "impossible"  # never: the backend's library has no such thing
-
-
-class Device(StrEnum):
-    CPU = "cpu"
-    CUDA = "cuda"
-    ROCM = "rocm"
-    MPS = "mps"
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-
-# YAML has no enums and tuples: these three may be written as text and lists in a strict model.
-LaxSupport = Annotated[Support, Field(strict=False)]
-Devices = Annotated[tuple[Annotated[Device, Field(strict=False)], ...], Field(strict=False, min_length=1)]
-Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)]
-Sentence = Annotated[str, Field(min_length=1)]
-
-
-class FeatureSupport(_Part):
-    support: LaxSupport
-    """full, approximated, not_implemented (not yet) or impossible (never)."""
-    why: str = ""
-    """One sentence for the plan; required unless the support is full."""
-    devices: Devices | None = None
-    """Devices where this holds; on the others the feature is impossible. Left away: all."""
-
-    @model_validator(mode="after")
-    def _why_unless_full(self) -> Self:
-        if self.support is not Support.FULL and not self.why.strip():
-            raise ValueError(f"`why` is required where support is {self.support}")
-        return self
-
-
-def _spelled_out(value: Any) -> Any:
-    """`contrastive: full` is short for `contrastive: {support: full}`."""
-    return {"support": value} if isinstance(value, str) else value
-
-
-Values = Annotated[tuple[Any, ...], Field(strict=False, min_length=1)]  # of a plan's leaf; lists for tuples
-FieldPath = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*(\.\*)?$")]
-ValueOf = Callable[[str], Any]  # leaf of a plan → its value; None for a leaf that the plan does not have
-
-
-class Condition(_Part):
-    """What a plan must look like for something to hold. Without any part it always holds."""
-
-    where: dict[FieldPath, Values] = Field(default_factory=dict)
-    """Leaf → values, one of which it must have."""
-    unless: dict[FieldPath, Values] = Field(default_factory=dict)
-    """Leaf → values, none of which it may have."""
-
-    def holds(self, value_of: ValueOf) -> bool:
-        return all(is_among(value_of(path), values) for path, values in self.where.items()) and not any(
-            is_among(value_of(path), values) for path, values in self.unless.items()
-        )
-
-
-class FieldCase(Condition):
-    """What becomes of a field in a special case; with neither sentence, it is exact there."""
-
-    values: Values | None = None
-    """Values of the field itself; left away: all."""
-    devices: Devices | None = None
-    """Devices where it holds; left away: all."""
-    approximated: Sentence | None = None
-    """How the lowered value differs from what the plan says."""
-    impossible: Sentence | None = None
-    """Why the backend cannot do what the plan says."""
-
-    @model_validator(mode="after")
-    def _special(self) -> Self:
-        if self.values is None and self.devices is None and not self.where and not self.unless:
-            raise ValueError("a case needs `values`, `devices`, `where` or `unless`")
-        if self.approximated and self.impossible:
-            raise ValueError("`approximated` and `impossible` exclude each other")
-        return self
-
-
-class FieldLowering(_Part):
-    """Where a field of the plan goes. Exactly one of `native`, `ignored` and `impossible` is set."""
-
-    native: Sentence | None = None
-    """The backend's own option, e.g. `SentenceTransformerTrainingArguments.learning_rate`. For a backend that
-    emits a config file: the dotted name of the option there, or a text with blanks that says what decides."""
-    approximated: Sentence | None = None
-    """With `native`: how the lowered value differs from what the plan says."""
-    ignored: Sentence | None = None
-    """Why the backend is not handed the field: it is spent before lowering, or used elsewhere. Where the backend
-    ought to act on it and cannot, the field is `impossible`."""
-    impossible: Sentence | None = None
-    """Why the backend cannot act on the field. A plan that depends on it is refused; a default that does
-    is listed. `cases` name the values that ask for nothing, or for what the backend does anyway."""
-    cases: Annotated[tuple[FieldCase, ...], Field(strict=False)] = ()
-    """Special cases: the first that applies says how well the field is lowered."""
-    values: dict[str, dict[str, Any]] | None = None
-    """Of an emitted config file: the value, as YAML writes it → the options that it stands for."""
-    form: Literal["last_layers"] | None = None
-    """Of an emitted config file: how the option is made of the value. last_layers: numbers of the last n."""
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        if sum(way is not None for way in (self.native, self.ignored, self.impossible)) != 1:
-            raise ValueError("exactly one of `native`, `ignored` and `impossible` is required")
-        if self.approximated and self.native is None:
-            raise ValueError("`approximated` goes with `native`")
-        if self.cases and self.ignored is not None:
-            raise ValueError("`cases` go with `native` or `impossible`")
-        return self
-
-    def support(self, value: Any, value_of: ValueOf, device: str | None) -> tuple[Support, str] | None:
-        """How well the backend does what this field says, and the difference or why not; None where it is not
-        handed the field. Null asks for nothing, unless a case names it. Without a `device`, cases of devices
-        do not apply."""
-        if self.ignored is not None:
-            return None
-        for case in self.cases:
-            if (
-                (case.values is None or is_among(value, case.values))
-                and (case.devices is None or device in case.devices)
-                and case.holds(value_of)
-            ):
-                return _graded(case.approximated, case.impossible)
-        return (Support.FULL, "") if value is None else _graded(self.approximated, self.impossible)
-
-
-def _graded(approximated: str | None, impossible: str | None) -> tuple[Support, str]:
-    if impossible is not None:
-        return Support.IMPOSSIBLE, impossible
-    return (Support.FULL, "") if approximated is None else (Support.APPROXIMATED, approximated)
-
-
-def is_among(value: Any, values: Sequence[Any]) -> bool:
-    """Whether a leaf has one of the values that a target.yaml lists. Numbers are equal by value; true is not 1."""
-    return any(_same(value, each) for each in values)
-
-
-def _same(value: Any, other: Any) -> bool:
-    if isinstance(value, tuple | list) and isinstance(other, tuple | list):
-        return len(value) == len(other) and all(map(_same, value, other))
-    return isinstance(value, bool) == isinstance(other, bool) and bool(value == other)
-
-
-class OptionsWhere(Condition):
-    """Options of an emitted config file that are no field of a plan."""
-
-    options: dict[str, Any]
-    """Dotted option → value."""
-
-
-class Command(Condition):
-    """A command of an emitted run folder."""
-
-    run: Annotated[Names, Field(min_length=1)]
-    """Words of the command: `[axolotl, train, axolotl.yml]`."""
-
-
-class Emission(_Part):
-    """The config file of a library that is run by its own commands, made from `fields`."""
-
-    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+\.(yml|yaml|json)$")]
-    """Its name in the run folder: `axolotl.yml`."""
-    options: Annotated[tuple[OptionsWhere, ...], Field(strict=False)] = ()
-    """What else stands in it."""
-    commands: Annotated[tuple[Command, ...], Field(strict=False, min_length=1)]
-    """What the launch script runs, in this order."""
-
+from ftspec.target.fields import Emission, FieldLowering, FieldPath
 
 _PLAIN_LOSS = 12  # bytes per logit
 
 
-class MemoryCosts(_Part):
+class MemoryCosts(Part):
     """What a backend's own way of training an LLM costs, for the closed forms of `estimate.decoder`."""
 
     loss_bytes_per_logit: dict[
@@ -313,12 +65,7 @@ class MemoryCosts(_Part):
         return {4: self.bytes_per_4bit_parameter, 8: self.bytes_per_8bit_parameter}[bits]
 
 
-PlainOrSupport = Annotated[
-    FeatureSupport, BeforeValidator(_spelled_out, json_schema_input_type=FeatureSupport | Support)
-]
-
-
-class TargetFile(_Part):
+class TargetFile(Part):
     """A `target.yaml`: one backend."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]

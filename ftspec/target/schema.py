@@ -9,17 +9,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from ftspec.paths import shared_folder
-from ftspec.target.model import (
-    Command,
-    Condition,
-    Emission,
-    FeatureSupport,
-    FieldCase,
-    FieldLowering,
-    MemoryCosts,
-    OptionsWhere,
-    TargetFile,
-)
+from ftspec.target.features import FeatureSupport
+from ftspec.target.fields import Command, Condition, Emission, FieldCase, FieldLowering, OptionsWhere
+from ftspec.target.model import MemoryCosts, TargetFile
 
 FILE = "target.schema.json"
 

@@ -20,7 +20,8 @@ from ftspec.estimate.decoder import (
 )
 from ftspec.estimate.memory import CPU_PROCESS_BYTES
 from ftspec.plan.llm import AdapterPlan
-from ftspec.target.model import Device, MemoryCosts
+from ftspec.target.features import Device
+from ftspec.target.model import MemoryCosts
 from tests.llm_facts import llm_facts
 from tests.llm_plan import make_llm_plan
 

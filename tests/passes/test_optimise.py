@@ -20,7 +20,8 @@ from ftspec.plan.model import Decision, OriginKind, Rewrite
 from ftspec.plan.reasons import Reason
 from ftspec.plan.text import plan_from_json, plan_to_json
 from ftspec.resolve.origins import given_spans
-from ftspec.target.model import Feature, Support, Target
+from ftspec.target.features import Feature, Support
+from ftspec.target.model import Target
 from tests.resolve.make import (
     GIB,
     cpu,

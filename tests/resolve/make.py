@@ -16,7 +16,8 @@ from ftspec.source.document import Document
 from ftspec.source.load import load_document
 from ftspec.spec.check import check_spec
 from ftspec.spec.spec import EmbeddingSpec
-from ftspec.target.model import Feature, FeatureSupport, Support, Target
+from ftspec.target.features import Feature, FeatureSupport, Support
+from ftspec.target.model import Target
 
 GIB = 2**30
 

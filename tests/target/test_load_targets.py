@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from ftspec.paths import shared_folder
+from ftspec.target.features import Feature, features_of
 from ftspec.target.load import backend_folders, helper_file, load_targets
-from ftspec.target.model import Feature, features_of
 
 GOOD = """\
 name: demo

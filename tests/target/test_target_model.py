@@ -5,15 +5,8 @@ import pytest
 from pydantic import ValidationError
 
 from ftspec.paths import shared_folder
-from ftspec.target.model import (
-    Feature,
-    Support,
-    Target,
-    TargetFile,
-    dangling_fields,
-    features_of,
-    unlowered_fields,
-)
+from ftspec.target.features import Feature, Support, features_of
+from ftspec.target.model import Target, TargetFile, dangling_fields, unlowered_fields
 from ftspec.target.schema import FILE, target_schema
 
 
