@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from ftspec.diagnostics.codes import all_codes, find_code
+from ftspec.diagnostics.code import all_codes, find_code
 from ftspec.source.load import load_document
 from ftspec.spec.check import check_spec
 from ftspec.view.diagnostics import render_diagnostics

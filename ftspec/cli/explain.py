@@ -15,7 +15,7 @@ from ftspec.cli.common import (
     terminal_width,
     wants_color,
 )
-from ftspec.diagnostics.codes import find_code
+from ftspec.diagnostics.code import find_code
 
 
 @click.command("explain")

@@ -9,13 +9,8 @@ from ftspec.data.llm_rows import LlmRow
 from ftspec.data.llm_tokenizer import LlmTokenizer
 from ftspec.data.llm_tokens import RowRefusal, TokenRow, tokenize_rows
 from ftspec.data.packing import pack
-from ftspec.diagnostics.codes import (
-    CHAT_TEMPLATE_MISSING,
-    MODEL_NOT_READABLE,
-    ROW_TOO_LONG,
-    SPLIT_EMPTY,
-    Code,
-)
+from ftspec.diagnostics.code import Code
+from ftspec.diagnostics.codes import CHAT_TEMPLATE_MISSING, MODEL_NOT_READABLE, ROW_TOO_LONG, SPLIT_EMPTY
 from ftspec.diagnostics.model import Diagnostics, Span
 from ftspec.plan.llm_data import LlmSource
 

@@ -10,7 +10,8 @@ from ftspec.data.chat_template import TemplateError
 from ftspec.data.llm_render import Rendered, RewritesError, render_row
 from ftspec.data.llm_rows import LlmRow
 from ftspec.data.llm_tokenizer import LlmTokenizer
-from ftspec.diagnostics.codes import CHAT_TEMPLATE_FAILED, TEMPLATE_REWRITES, Code
+from ftspec.diagnostics.code import Code
+from ftspec.diagnostics.codes import CHAT_TEMPLATE_FAILED, TEMPLATE_REWRITES
 
 _BATCH = 256  # rows that are tokenised at a time
 

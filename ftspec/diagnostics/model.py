@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ftspec.diagnostics.codes import Code
+from ftspec.diagnostics.code import Code
 
 
 class Severity(StrEnum):

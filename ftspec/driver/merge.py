@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ftspec.diagnostics import codes
+from ftspec.diagnostics.code import find_code
 from ftspec.diagnostics.model import Diagnostic, FtspecError
 from ftspec.evaluate.card import PASSPORT, write_card
 from ftspec.evaluate.card_text import Trained, adapter_format
@@ -193,7 +194,7 @@ def _run(folder: Path, made: Path, plan: LlmPlan, interpreter: Path) -> dict[str
     answer = _last_object(said)
     if child.returncode == 0 and answer is not None and (made / "model" / "config.json").is_file():
         return {name: float(value) for name, value in answer.items()}
-    known = codes.find_code(str((answer or {}).get("code", "")))
+    known = find_code(str((answer or {}).get("code", "")))
     if child.returncode == _CHECK_FAILED and known is not None and answer is not None:
         raise FtspecError(Diagnostic(code=known, detail=str(answer.get("detail", ""))))
     raise FtspecError(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from ftspec.diagnostics.codes import Code
+from ftspec.diagnostics.code import Code
 from ftspec.diagnostics.model import Diagnostics, Related, Span
 from ftspec.plan.facts import DataFacts, DecoderFacts, EmbeddingDataFacts, ModelFacts
 from ftspec.plan.frozen import FrozenMap

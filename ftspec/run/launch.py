@@ -19,6 +19,7 @@ from types import FrameType
 from typing import IO
 
 from ftspec.diagnostics import codes
+from ftspec.diagnostics.code import find_code
 from ftspec.diagnostics.model import Diagnostic, FtspecError
 from ftspec.run.events import EVENTS_FILE, Event, drop_torn_line, read_events
 from ftspec.run.folder import LOG_FILE
@@ -215,7 +216,7 @@ def _diagnose(
     if code == 0:
         return ()
     if code == EXIT_CHECK_FAILED and error is not None:
-        known = codes.find_code(str(error.values.get("code", "")))
+        known = find_code(str(error.values.get("code", "")))
         detail = str(error.values.get("detail", ""))
         if known is not None:
             return (Diagnostic(code=known, detail=f"{error.stage}: {detail}" if error.stage else detail),)

@@ -1,6 +1,7 @@
 """The two faults that most rules between keys find."""
 
-from ftspec.diagnostics.codes import BAD_VALUE, KEY_NOT_READ, Code
+from ftspec.diagnostics.code import Code
+from ftspec.diagnostics.codes import BAD_VALUE, KEY_NOT_READ
 from ftspec.diagnostics.model import Diagnostics
 from ftspec.source.document import Document
 

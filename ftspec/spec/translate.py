@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from ftspec.diagnostics.codes import BAD_VALUE, MISSING_KEY, UNKNOWN_KEY, WRONG_TYPE, Code
+from ftspec.diagnostics.code import Code
+from ftspec.diagnostics.codes import BAD_VALUE, MISSING_KEY, UNKNOWN_KEY, WRONG_TYPE
 from ftspec.diagnostics.model import Diagnostic
 from ftspec.source.document import Document
 from ftspec.spec.fields import key_places, literal_values, section_at, types_of

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from ftspec.diagnostics import codes
-from ftspec.diagnostics.codes import Code
+from ftspec.diagnostics.code import Code
 from ftspec.diagnostics.model import Diagnostic
 
 

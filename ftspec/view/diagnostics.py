@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from ftspec.diagnostics.codes import Code
+from ftspec.diagnostics.code import Code
 from ftspec.diagnostics.model import Diagnostic
 
 FORMATS = ("human", "json", "sarif", "github")

@@ -7,7 +7,7 @@ from pathlib import PurePath, PureWindowsPath
 from typing import Any
 from urllib.parse import quote
 
-from ftspec.diagnostics.codes import Code, all_codes
+from ftspec.diagnostics.code import Code, all_codes
 from ftspec.diagnostics.model import Diagnostic, Span
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"

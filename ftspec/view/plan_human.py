@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ftspec.diagnostics.codes import find_code
+from ftspec.diagnostics.code import find_code
 from ftspec.hardware.model import format_bytes
 from ftspec.plan.embedding import EmbeddingExecutionPlan
 from ftspec.plan.model import Action, Plan, Value
@@ -109,7 +109,7 @@ def _how(plan: Plan, width: int) -> Iterator[Line]:
     yield from labelled("machine", named, width=width, label_width=_LABEL)
     for label, field in _HOW:
         name = field.rpartition(".")[2]
-        if label == "processes" and not _leaves_devices_idle(plan):
+        if label == "processes" and not _has_several_devices(plan):
             continue
         value: Value = getattr(plan.execution, name)
         text = _batch(plan) if label == "batch" else value_text(value, field=name)
@@ -117,8 +117,9 @@ def _how(plan: Plan, width: int) -> Iterator[Line]:
         yield from columns([(label, QUIET), (text, ""), (reason, QUIET)], (_LABEL, _VALUE), width=width)
 
 
-def _leaves_devices_idle(plan: Plan) -> bool:
-    return any(item.reason is Reason.ONE_PROCESS_PER_RUN for item in plan.decisions)
+def _has_several_devices(plan: Plan) -> bool:
+    several = (Reason.ONE_PROCESS_PER_RUN, Reason.ONE_PROCESS_PER_DEVICE)
+    return any(item.reason in several for item in plan.decisions)
 
 
 def _batch(plan: Plan) -> str:
@@ -126,9 +127,11 @@ def _batch(plan: Plan) -> str:
     batch = plan.train.global_batch_size
     if isinstance(run, EmbeddingExecutionPlan) and run.cached_loss:
         return f"{batch}, cached by {run.mini_batch_size}"
-    if run.gradient_accumulation_steps and run.gradient_accumulation_steps > 1:
-        return f"{batch} = {run.per_device_train_batch_size} × {run.gradient_accumulation_steps}"
-    return f"{batch}" + (", checkpointing" if run.gradient_checkpointing else "")
+    parts = [run.num_processes, run.per_device_train_batch_size, run.gradient_accumulation_steps]
+    factors = [str(part) for part in parts[:1] if part != 1] + [str(parts[1])]
+    factors += [str(part) for part in parts[2:] if part != 1]
+    text = f"{batch} = {' × '.join(factors)}" if len(factors) > 1 else f"{batch}"
+    return text + (", checkpointing" if run.gradient_checkpointing else "")
 
 
 def why(plan: Plan, field: str) -> str:

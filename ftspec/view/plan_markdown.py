@@ -2,7 +2,7 @@
 
 import re
 
-from ftspec.diagnostics.codes import find_code
+from ftspec.diagnostics.code import find_code
 from ftspec.hardware.model import format_bytes
 from ftspec.plan.codec import digest
 from ftspec.plan.model import Action, Plan

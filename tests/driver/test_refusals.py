@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from ftspec.cli.exits import OF_VERDICT, exit_code
 from ftspec.cli.main import cli
-from ftspec.diagnostics.codes import find_code
+from ftspec.diagnostics.code import find_code
 from ftspec.diagnostics.model import Diagnostic
 from ftspec.paths import shared_folder
 from ftspec.target.model import Target

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from ftspec.diagnostics import codes
+from ftspec.diagnostics.code import find_code
 from ftspec.synth.account import Account
 from ftspec.synth.cache import Cache
 from ftspec.synth.endpoint import endpoint_at, ollama_url, resolve_endpoint
@@ -506,7 +507,7 @@ SHOWN = ("FTS751", "FTS752", "FTS753", "FTS754", "FTS755", "FTS756", "FTS757", "
 
 def test_every_code_says_more_when_it_is_explained() -> None:
     for id in SHOWN:
-        found = codes.find_code(id)
+        found = find_code(id)
         assert found is not None
         assert len(found.explanation) > 60
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from ftspec.diagnostics import codes
+from ftspec.diagnostics.code import all_codes
 from ftspec.diagnostics.model import Diagnostic, Related, Severity, Span
 from ftspec.paths import shared_folder
 from ftspec.view.diagnostics import FORMATS, render_code, render_diagnostics
@@ -153,7 +154,7 @@ def test_github() -> None:
 
 
 def test_every_code_explains_itself() -> None:
-    for code in codes.all_codes():
+    for code in all_codes():
         text = render_code(code)
         assert text.startswith(f"{code.id} ({code.severity}): {code.summary}\n")
         assert code.explanation.strip()

@@ -1,0 +1,156 @@
+"""FTS6xx store and run."""
+
+from ftspec.diagnostics.code import define
+
+LOCKED = define(
+    "FTS601",
+    "error",
+    "the project is locked by another run",
+    "Wait for it, or stop it. The holder stands in the detail.",
+)
+STALE_PLAN = define(
+    "FTS602",
+    "error",
+    "the plan no longer matches its inputs",
+    "Something that the plan was made from has moved; make a new plan and review it.",
+)
+PLAN_EDITED = define(
+    "FTS603", "error", "the plan file was changed after it was made", "Its digest does not match its content."
+)
+PLAN_VERSION = define(
+    "FTS604", "error", "the plan file has a version that cannot be read", "Make it again with this ftspec."
+)
+BACKEND_NOT_INSTALLED = define(
+    "FTS605",
+    "error",
+    "the backend's packages are not installed",
+    "`ftspec doctor` shows what is missing and the command that mends it.",
+)
+TRAINING_FAILED = define(
+    "FTS606", "error", "training failed", "The last lines of the log stand in the detail."
+)
+LOSS_NAN = define("FTS607", "error", "the loss is not a number", "Lower the learning rate, or use fp32.")
+LOSS_RISING = define(
+    "FTS608",
+    "error",
+    "the loss rose during training",
+    "The mean loss of the last quarter of the steps is above that of the first, by more than the scatter\n"
+    "of single batches explains (Welch's test, one-sided 1 %): the run diverges. Lower the learning rate.",
+)
+EMBEDDING_COLLAPSE = define(
+    "FTS609",
+    "error",
+    "the embeddings collapsed",
+    "All texts have nearly the same embedding, so every ranking is noise.",
+)
+INTERRUPTED = define(
+    "FTS610", "error", "the run was interrupted", "`ftspec apply` again resumes from the last checkpoint."
+)
+LEDGER_UNREADABLE = define(
+    "FTS611",
+    "error",
+    "the ledger cannot be opened",
+    "`ftspec state rebuild` makes it again from the run records.",
+)
+ARTIFACT_DAMAGED = define(
+    "FTS612", "error", "an artefact is missing or was changed", "`ftspec apply` makes it again."
+)
+SQL_FAILED = define(
+    "FTS613", "error", "the query failed", "`ftspec sql` runs read-only DuckDB SQL over the ledger."
+)
+RUN_NOT_FOUND = define("FTS614", "error", "no such run", "`ftspec runs` lists them.")
+REGISTERED_MODEL_NOT_FOUND = define("FTS615", "error", "no such model", "`ftspec models list` lists them.")
+PLAN_NOT_READABLE = define(
+    "FTS616", "error", "not a plan file", "A plan file is made by `ftspec plan --out FILE`."
+)
+NOT_ENOUGH_DISK = define("FTS617", "error", "not enough disk space", "Free some space, or move the project.")
+FREEZE_INEFFECTIVE = define(
+    "FTS618",
+    "error",
+    "frozen parameters do not match the plan",
+    "The trainer counted another number of trainable parameters than was planned.",
+)
+LEDGER_DIFFERS = define(
+    "FTS621",
+    "error",
+    "the ledger and the run records differ",
+    "`ftspec state rebuild` makes the ledger again from the run records and artefacts.",
+)
+EVENTS_DAMAGED = define(
+    "FTS623",
+    "error",
+    "events.jsonl has a line that cannot be read",
+    "The programs of a run append one JSON object a line. Only an unfinished last line is expected.",
+)
+EXPORT_REFUSED = define(
+    "FTS640",
+    "error",
+    "the model cannot be copied there",
+    "`ftspec models export` writes into a new or empty folder; `export.path` of a spec may also hold an\n"
+    "earlier export, which is replaced. Other files are never written over.",
+)
+
+NOT_SEARCHABLE = define(
+    "FTS641",
+    "error",
+    "this model does not search",
+    "`ftspec query` asks models of kind Embedding; other kinds are loaded by their own libraries.",
+)
+MODEL_FORM = define(
+    "FTS642",
+    "error",
+    "the model does not have this form",
+    "A version of an LLM holds all weights (merged), an adapter, or both; `ftspec models show` tells.\n"
+    "`ftspec models merge` makes the merged form of an adapter, where its backend can.",
+)
+OTHER_BASE = define(
+    "FTS643",
+    "error",
+    "the adapter belongs to another base",
+    "An adapter is the difference to the very weights that it was trained on; on others it is noise.",
+)
+LOSS_DIVERGED = define(
+    "FTS650",
+    "error",
+    "the training diverged",
+    "The mean loss of the last steps is above `train.checks.divergence_factor` times that of the first ones.\n"
+    "The run ends at once, as such a model is of no use. Lower the learning rate, or warm up for longer.",
+)
+MERGE_DIFFERS = define(
+    "FTS651",
+    "error",
+    "the merged model differs from base and adapter",
+    "After a merge the written model is loaded again, and its logits on some training rows are compared with\n"
+    "those of base and adapter. They are further apart than the rounding of the export's dtype explains.\n"
+    "`export.merge: false` ships the adapter alone; `export.dtype: fp32` rounds least.",
+)
+TRAINABLE_DIFFERS = define(
+    "FTS652",
+    "error",
+    "trainable parameters do not match the plan",
+    "The backend would train another number of parameters than was planned, or `adapter.target_modules`\n"
+    "name no layer of the model.",
+)
+BASE_MISREAD = define(
+    "FTS653",
+    "error",
+    "the backend reads the base model differently",
+    "Weights that the architecture needs are missing (they would be random), or a setting of config.json,\n"
+    "such as the base of rotary positions, does not reach the backend's model. Its results would be those of\n"
+    "another model.",
+)
+MERGE_FAILED = define(
+    "FTS654",
+    "error",
+    "merging failed",
+    "The program of the backend ended without a merged model; its last lines stand in the detail. Nothing\n"
+    "was registered.",
+)
+BACKEND_NOT_INSTALLABLE = define(
+    "FTS660",
+    "error",
+    "the environment of a backend cannot be made",
+    "`ftspec backends install` makes an environment below .ftspec/ from the exact versions that the backend\n"
+    "names. The last lines of pip stand in the detail, and all of them in the log. Where pip cannot reach an\n"
+    "index, `ftspec backends use NAME --python PATH` names an interpreter that has the packages.",
+)
