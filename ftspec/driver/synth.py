@@ -172,33 +172,33 @@ def _raft(section: RaftSection, place: Place, folder: Path) -> tuple[SynthSource
 
 def source_state(source: SynthSource, cache: Cache) -> SourceState:
     """Read off the cache, without a network."""
+    settings = source.settings
     counts: list[tuple[str, Counts]] = []
-    open_asks: list[Ask] = []
-    coming: list[AnswerItem] = []
+    asks: list[Ask] = []
+    coming: list[AnswerItem] = []  # questions that will be written
+    graded: list[AnswerItem] = []  # what will go to the judge, and is not there yet
     if source.task is not None:
         request = source.step(source.task)
         counts.append((source.task, read_questions(request, source.documents, cache)[1]))
-        open_asks += missing_asks(question_asks(request, source.documents, cache), cache)
-        coming = [
-            _usual_item(ask) for ask in open_asks if ask.recipe.task.name == source.task
-            for _ in range(source.settings.per_document)
-        ]  # fmt: skip
+        asks += missing_asks(question_asks(request, source.documents, cache), cache)
+        writing = [ask for ask in asks if ask.recipe.task.name == source.task]
+        coming = [_usual_item(ask) for ask in writing for _ in range(settings.per_document)]
+        graded += coming
     if source.answers:
         request = source.step(ANSWERS)
         items = source.answer_items(cache)
         counts.append((ANSWERS, read_answers(request, items, cache)[1]))
-        open_asks += missing_asks(answer_asks(request, items, cache), cache)
-        open_asks += answering_asks(request, coming)
-    if source.settings.judge is not None:
-        grades = judging_asks(
-            source.settings, [(item.question, item.document, " / ".join(item.answers)) for item in coming]
-        )
-        open_asks += grades * (2 if source.task is not None and source.answers else 1)
-    return SourceState(source=source, counts=tuple(counts), expected=estimate(open_asks))
+        known = missing_asks(answer_asks(request, items, cache), cache)
+        follow = answering_asks(request, coming)
+        graded += [_usual_item(ask) for ask in (*known, *follow) if ask.recipe.task.name == ANSWERS]
+        asks += known + follow
+    if settings.judge is not None:
+        asks += judging_asks(settings, ((each.question, each.document, each.answers[0]) for each in graded))
+    return SourceState(source=source, counts=tuple(counts), expected=estimate(asks))
 
 
 def _usual_item(ask: Ask) -> AnswerItem:
-    """Stands for a question that is not written yet: as long as they are."""
+    """Stands for a question, or an answer, that is not written yet: as long as they are."""
     return AnswerItem(question="?" * 60, document=str(ask.inputs["document"]), answers=("!" * 20,))
 
 

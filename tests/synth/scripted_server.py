@@ -140,8 +140,11 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
                 for name, value in action.headers.items():
                     self.send_header(name, value)
                 self.send_header("content-length", str(action.promised or len(data)))
-                self.end_headers()
-                self.wfile.write(data)
+                try:
+                    self.end_headers()
+                    self.wfile.write(data)
+                except OSError:  # whoever asked is gone
+                    self.close_connection = True
                 self.close_connection = self.close_connection or action.promised is not None
 
         def send_json(self, value: Any) -> None:
