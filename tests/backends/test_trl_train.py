@@ -396,10 +396,38 @@ def test_what_differs_from_the_plan_is_refused(
 def test_quantised_bases_ask_for_their_library(
     new_run: NewRun, stage: Stage, load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name, *rest: None)
+    import importlib.util
+
+    find = importlib.util.find_spec
+    missing = {"bitsandbytes"}
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name in missing else find(name, *rest)
+    )
     folder = new_run(model={"quantization_bits": 4}, adapter={"type": "qlora"})
     with pytest.raises(load("events").CheckFailedError, match="FTS605: a quantised base needs bitsandbytes"):
         stage(folder)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": {"quantization_bits": 4}, "adapter": {"type": "qlora"}, "machine": {"precision": "bf16"}},
+        {"model": {"quantization_bits": 8}, "export": {"merge": False, "dtype": "fp32"}},
+    ],
+    ids=["4-bit-merged", "8-bit"],
+)
+def test_a_quantised_base_trains(new_run: NewRun, stage: Stage, changes: dict[str, Any]) -> None:
+    """bitsandbytes also works on a CPU, slowly; it is no requirement of these tests."""
+    pytest.importorskip("bitsandbytes")
+    folder = new_run(train={"learning_rate": 5e-3}, **changes)
+    for name in ("score_base", "train", "score_tuned"):
+        stage(folder, name)
+    assert mean_loss(folder, "score_tuned") < mean_loss(folder, "score_base") - 0.2
+    info = read_info(folder, "train")
+    assert info["total_parameters"] == 136_512 + 16_384
+    assert (info["parity"] is not None) == (folder / "out" / "train" / "model").exists()
+    adapter = weights(folder / "out" / "train" / "adapter")
+    assert {str(item.dtype) for item in adapter.values()} == {"torch.float32"}
 
 
 def test_a_row_is_trained_only_where_its_mask_says(new_run: NewRun, stage: Stage, base: Path) -> None:
