@@ -30,6 +30,7 @@ from ftspec.lower.lower import render_files
 from ftspec.paths import shared_folder
 from ftspec.plan.codec import VOLATILE, digest, plan_document, without
 from ftspec.plan.embedding import EmbeddingPlan
+from ftspec.plan.model import Plan
 from ftspec.plan.stages import nothing_stored, with_stages
 from ftspec.plan.text import plan_from_json, plan_to_json, summary_head
 from ftspec.source.load import load_document
@@ -40,7 +41,7 @@ from ftspec.target.model import Target
 from ftspec.view.diagnostics import render_diagnostics
 from ftspec.view.explain import render_explanation
 from ftspec.view.plan_human import render_plan
-from tests import large_case, odd_case
+from tests import large_case, llm_case, odd_case
 from tests.golden import FOLDER, check_files
 
 ROOT = FOLDER.parent
@@ -122,10 +123,12 @@ def plan_on(large: Path, project: Project) -> Callable[[str, str], Planned]:
     return plan
 
 
-def golden_files(plan: EmbeddingPlan) -> dict[str, str]:
+def golden_files(plan: Plan) -> dict[str, str]:
     document = {**summary_head(plan), **without(plan_document(plan), LEFT_OUT)}
     document["estimates"] = _rounded(document["estimates"])
-    document["fidelity"] = [row for row in document["fidelity"] if row["difference"]]  # plan.txt counts the rest
+    document["fidelity"] = [
+        row for row in document["fidelity"] if row["difference"]
+    ]  # plan.txt counts the rest
     target = _target(plan)
     texts = render_files(plan, target)
     copied = {Path(name).name for name in (*target.programs, *target.helpers)}
@@ -144,7 +147,7 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
-def _target(plan: EmbeddingPlan) -> Target:
+def _target(plan: Plan) -> Target:
     targets, _ = load_targets()
     return next(target for target in targets if target.name == plan.execution.backend)
 
@@ -164,7 +167,8 @@ def test_plan(name: str, machine: str, plan_on: Callable[[str, str], Planned], l
 
 
 def test_no_golden_plan_is_an_orphan() -> None:
-    assert {path.name for path in PLANS.iterdir()} == {f"{name}@{machine}" for name, machine in CASES}
+    cases = (*CASES, *llm_case.CASES)
+    assert {path.name for path in PLANS.iterdir()} == {f"{name}@{machine}" for name, machine in cases}
 
 
 def test_machines_differ_where_they_should(plan_on: Callable[[str, str], Planned]) -> None:

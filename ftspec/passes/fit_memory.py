@@ -13,6 +13,7 @@ from ftspec.passes.set_memory_limit import usable_bytes
 from ftspec.passes.units import gib
 from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.frozen import FrozenMap
+from ftspec.plan.llm import LlmPlan
 from ftspec.plan.model import Plan, Rewrite, Value
 from ftspec.plan.reasons import Reason
 
@@ -105,13 +106,19 @@ def _caching(chosen: Candidate, batch: int, facts: dict[str, Value]) -> Iterator
 
 def _does_not_fit(plan: Plan, context: Context, smallest: Candidate, needed: int, limit: int) -> Diagnostic:
     offers = remedies(plan, context, limit, lambda changed: least_peak(changed, context))
-    batch, way = plan.train.global_batch_size, smallest.describe()
+    batch, way, processes = (
+        plan.train.global_batch_size,
+        smallest.describe(),
+        plan.execution.num_processes or 1,
+    )
+    if processes > 1:
+        way += f" on each of {processes} devices"
+    cause = "model.base" if isinstance(plan, LlmPlan) else "train.global_batch_size"
     return Diagnostic(
         code=codes.DOES_NOT_FIT,
         detail=f"needs {gib(needed)}, may use {gib(limit)}"
         + ("" if way == f"batch {batch}" else f"; the leanest way that keeps the batch of {batch} is {way}"),
-        primary=span_of(context, "execution.memory_limit_bytes")
-        or span_of(context, "train.global_batch_size"),
+        primary=span_of(context, "execution.memory_limit_bytes") or span_of(context, cause),
         help=("this makes it fit: " if len(offers) == 1 else "any one of these makes it fit: ")
         + "; ".join(offers),
     )

@@ -42,7 +42,9 @@ def pick_score_batch(plan: LlmPlan, context: Context) -> Iterator[Rewrite | Diag
     yield Diagnostic(
         code=codes.DOES_NOT_FIT,
         detail=f"scoring one row at a time with {_what(plan)} needs {gib(needed)}, may use {gib(limit)}",
-        primary=span_of(context, "export.merge") or span_of(context, "execution.memory_limit_bytes"),
+        primary=span_of(context, "execution.memory_limit_bytes")
+        or span_of(context, "export.merge")
+        or span_of(context, "model.base"),
         help="any one of these makes it fit: " + "; ".join(offers),
     )
 
