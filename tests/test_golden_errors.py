@@ -133,6 +133,7 @@ ELSEWHERE = {
     "FTS621": ("a finished run", "store/test_commands.py"),
     "FTS623": ("a started run", "run/test_events.py"),
     "FTS640": ("a registered model", "serve/test_serve.py"),
+    "FTS641": ("a registered adapter", "driver/test_merge.py"),
     "FTS642": ("a registered adapter", "store/test_registry_llm.py"),
     "FTS643": ("a registered adapter", "driver/test_merge.py"),
     "FTS654": ("a registered adapter", "driver/test_merge.py"),

@@ -95,9 +95,8 @@ def delete_command(name: str, version: str | None, yes: bool, project_folder: Pa
     click.echo(f"deleted {name} {named}")
     left = list_models(project, name)
     if left and not any(model.current for model in left):
-        click.echo(
-            f"note: no version of {name} is current now; queries fall back to the base model", err=True
-        )
+        after = "; queries fall back to the base model" if left[0].kind == "Embedding" else ""
+        click.echo(f"note: no version of {name} is current now{after}", err=True)
 
 
 @models_command.command("export", short_help="Copy a model into a folder of its own.")

@@ -37,6 +37,7 @@ from ftspec.store.registry import (
     RegisteredModel,
     folder_digest,
     list_models,
+    note_model,
     register_model,
 )
 from ftspec.target.environments import require_environment
@@ -61,7 +62,13 @@ def merge_model(
     """
     adapter = model.adapter
     if adapter is None or model.is_whole:
-        raise _cannot(model, "holds all weights already" if model.is_whole else "has no adapter")
+        raise FtspecError(
+            Diagnostic(
+                code=codes.MODEL_FORM,
+                detail=f"{model.name} {model.version} holds all weights already",
+                help=f"`ftspec models export {model.name}` copies it",
+            )
+        )
     plan = _plan(project, model)
     target = _target(model, plan, targets)
     folder = _base(project, model, plan, base)
@@ -81,7 +88,9 @@ def merge_model(
             whole = work / "whole"
             _assemble(project, model, plan, made, whole, parity)
             meta = {**model.meta, "key": key, "merged_from": model.version}
-            return register_model(project, model.name, whole, meta, make_current=model.current)
+            made_version = register_model(project, model.name, whole, meta, make_current=model.current)
+            note_model(project, made_version)
+            return made_version
         finally:
             shutil.rmtree(work, ignore_errors=True)
 

@@ -86,6 +86,7 @@ def passport_part(plan: LlmPlan, trained: Trained) -> dict[str, Any]:
             "max_seq_length": plan.model.max_seq_length,
             "trust_remote_code": plan.model.trust_remote_code,
             "quantization_bits": plan.model.quantization_bits,
+            "hub_base": hub_base(plan),
             "merged": trained.merged,
             "dtype": plan.export.dtype,
         },

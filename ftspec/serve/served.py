@@ -9,6 +9,7 @@ from typing import Any
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, FtspecError
 from ftspec.evaluate.card import PASSPORT
+from ftspec.plan.embedding import KIND as EMBEDDING
 from ftspec.plan.embedding import EmbeddingPlan, Prompts
 from ftspec.plan.text import plan_from_json
 from ftspec.store.artifacts import Artifacts
@@ -74,6 +75,8 @@ def find_registered(project: Project, name: str, version: str | None) -> Registe
 
 
 def _registered(project: Project, model: RegisteredModel) -> Served:
+    if model.kind != EMBEDDING:
+        raise _not_searchable(model.name, model.kind)
     passport = read_passport(model.path)
     try:
         how = passport["model"]
@@ -163,13 +166,7 @@ def _plan(project: Project, record: RunRecord) -> EmbeddingPlan:
     if plan is None:
         raise FtspecError(*found)
     if not isinstance(plan, EmbeddingPlan):
-        raise FtspecError(
-            Diagnostic(
-                code=codes.NOT_SEARCHABLE,
-                detail=f"`{plan.name}` is of kind {plan.kind}",
-                help="`ftspec models show` tells how to load it",
-            )
-        )
+        raise _not_searchable(plan.name, plan.kind)
     return plan
 
 
@@ -198,6 +195,16 @@ def _unknown(project: Project, name: str) -> FtspecError:
         help = "`ftspec apply SPEC` makes the first one"
     return FtspecError(
         Diagnostic(code=codes.REGISTERED_MODEL_NOT_FOUND, detail=f"no model is called `{name}`", help=help)
+    )
+
+
+def _not_searchable(name: str, kind: str) -> FtspecError:
+    return FtspecError(
+        Diagnostic(
+            code=codes.NOT_SEARCHABLE,
+            detail=f"`{name}` is of kind {kind}",
+            help=f"`ftspec models show {name}` tells how it is loaded",
+        )
     )
 
 

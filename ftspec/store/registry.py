@@ -25,7 +25,7 @@ from ftspec.store.files import (
 )
 from ftspec.store.ledger import Ledger
 from ftspec.store.project import Project
-from ftspec.store.records import ModelRow, forget_model
+from ftspec.store.records import ModelRow, forget_model, insert_rows
 
 REGISTRATION = ".registration.json"
 ADAPTER = "adapter"  # folder of an adapter, inside a registered model and inside a train artefact
@@ -146,6 +146,14 @@ def delete_model(project: Project, name: str, version: str) -> None:
     ledger = Ledger(project)
     if ledger.exists:
         forget_model(ledger, name, version)
+
+
+def note_model(project: Project, model: RegisteredModel) -> None:
+    """Enter a version into the ledger that no run record speaks of, if there is a ledger."""
+    ledger = Ledger(project)
+    if ledger.exists:
+        with ledger.write() as db:
+            insert_rows(db, [model_row(project, model)])
 
 
 def folder_digest(folder: Path) -> str:

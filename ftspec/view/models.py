@@ -110,7 +110,7 @@ def _loading(model: RegisteredModel, passport: dict[str, Any]) -> list[str]:
             "from transformers import AutoModelForCausalLM",
             f"model = AutoModelForCausalLM.from_pretrained({path!r})",
         ]
-    base = str(_object(passport, "base").get("id"))
+    base = str(_object(passport, "model").get("hub_base") or "path/to/the/base")
     if _object(passport, "adapter").get("format") == "mlx_lm":
         return [
             "from mlx_lm import load",

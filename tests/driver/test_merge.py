@@ -20,7 +20,9 @@ from ftspec.plan.llm import LlmExecutionPlan, LlmPlan
 from ftspec.plan.model import Estimates, MemoryEstimate, Origin, OriginKind
 from ftspec.plan.stages import nothing_stored, with_stages
 from ftspec.plan.text import plan_to_json
+from ftspec.serve.served import serve_model
 from ftspec.store.artifacts import Artifacts
+from ftspec.store.ledger import Ledger
 from ftspec.store.project import Project
 from ftspec.store.registry import RegisteredModel, find_model_version, list_models, verify_models
 from ftspec.target.load import load_targets
@@ -143,6 +145,22 @@ def test_the_whole_model_is_a_version_of_its_own(project: Project, tmp_path: Pat
     with pytest.raises(FtspecError, match=r"FTS642.*holds all weights already"):
         merge_model(project, whole, targets=backends(tmp_path))
     assert "merged from v1" in _show(project)
+
+
+def test_the_ledger_knows_it(project: Project, tmp_path: Path, base: Path) -> None:
+    model = registered(project, tmp_path / "made", base)
+    ledger = Ledger(project)
+    with ledger.write():
+        pass
+    merge_model(project, model, targets=backends(tmp_path))
+    with ledger.read() as db:
+        assert db.execute("SELECT name, version FROM models").fetchall() == [("example", "v2")]
+
+
+def test_queries_are_for_embeddings(project: Project, tmp_path: Path, base: Path) -> None:
+    registered(project, tmp_path / "made", base)
+    with pytest.raises(FtspecError, match=r"FTS641.*`example` is of kind LLM"):
+        serve_model(project, "example")
 
 
 def _show(project: Project) -> str:
