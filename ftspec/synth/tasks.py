@@ -305,7 +305,7 @@ JUDGE = Task(
         "type": "object",
         "properties": {
             "reason": {"type": "string"},
-            "score": {"type": "integer", "minimum": 1, "maximum": 5},
+            "score": {"type": "integer", "enum": [1, 2, 3, 4, 5]},
         },
         "required": ["reason", "score"],
         "additionalProperties": False,

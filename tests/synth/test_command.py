@@ -238,3 +238,21 @@ def test_two_at_a_time_do_not_pay_twice(serve: Serve, project: Path) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_doctor_asks_for_endpoints_only_when_told(
+    serve: Serve, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(good_model)
+    monkeypatch.setenv("OLLAMA_HOST", f"127.0.0.1:{server.port}")
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    assert "ndpoints" not in CliRunner().invoke(cli, ["doctor"]).stdout
+    assert server.lists == 0
+    shown = CliRunner().invoke(cli, ["doctor", "--endpoints"]).stdout
+    assert f"http://127.0.0.1:{server.port} answers; models: good:latest, other:7b" in shown
+    assert server.lists == 2
+    server.models = fault(401, "no")
+    listed = json.loads(CliRunner().invoke(cli, ["doctor", "--endpoints", "--format", "json"]).stdout)
+    assert [each["fault"]["code"] for each in listed["endpoints"]] == ["FTS753", "FTS753"]
+    assert "sk-secret" not in json.dumps(listed)
