@@ -58,6 +58,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("fmt", "--check", "specs/pairs.yaml"),
         ("schema",),
         ("models", "list"),
+        ("backends", "list"),
         ("runs",),
     ],
     ids=" ".join,

@@ -250,17 +250,10 @@ def _install_lock(project: Project, target: Target) -> Iterator[IO[bytes]]:
 
 def _discard_superseded(project: Project, current: Path) -> None:
     """Environments of earlier pins take gigabytes. A run may use one: then the next installation does it."""
-    if project.lock.exists():
-        try:
-            with project_lock(project, "backends install"):
-                _discard_others(current)
-        except FtspecError:
-            return
-    else:
-        _discard_others(current)
-
-
-def _discard_others(current: Path) -> None:
-    for path in current.parent.iterdir():
-        if path.is_dir() and path != current:
-            discard(path)
+    try:
+        with project_lock(project, "ftspec backends install"):
+            for path in current.parent.iterdir():
+                if path.is_dir() and path != current:
+                    discard(path)
+    except FtspecError:
+        return

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from ftspec.cli.main import cli
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, FtspecError
-from ftspec.driver.backends import install_backend, install_log
+from ftspec.driver.backends import InstallProgress, install_backend, install_log
 from ftspec.paths import shared_folder
 from ftspec.store.project import Project
 from ftspec.target.environments import MARKER, EnvironmentKind, find_environment, installed_folder
@@ -129,6 +129,25 @@ def test_an_interrupted_installation_is_done_again(project: Project) -> None:
     assert (made.kind, made.usable) == (EnvironmentKind.INSTALLED, True)
     assert steps[0] == "creating"
     assert {"collecting", "installing"} <= set(steps)
+
+
+def test_stopped_by_the_user_and_done_again_with_other_pins(project: Project) -> None:
+    def stop(progress: InstallProgress) -> None:
+        if progress.step == "collecting":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        install_backend(project, demo(), observe=stop)
+    first = place(project)
+    assert first.is_dir()
+    assert not (first / MARKER).exists()
+    (demo().folder / "requirements.txt").write_text("demo-lib==1.0  # the same\n")
+    assert place(project) == first
+    make_wheel(project.root.parent / "wheels", "demo-lib", "1.1")
+    (demo().folder / "requirements.txt").write_text("demo-lib==1.1\n")
+    made = install_backend(project, demo(), observe=lambda progress: None)
+    assert made.versions["demo-lib"] == "1.1"
+    assert not first.exists()  # what other pins left
 
 
 def test_fts660_an_index_that_lacks_a_package(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
