@@ -1,5 +1,6 @@
 """`synthesize`: text that a language model writes from documents, made beforehand by `ftspec synth`."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -10,6 +11,8 @@ from ftspec.spec.base import Section
 NonEmpty = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(gt=0)]
 Price = Annotated[float, Field(ge=0)]
+
+_OLLAMA_PORT = re.compile(r"^https?://[^/]*:11434(/|$)")
 
 
 class Example(Section):
@@ -46,7 +49,7 @@ class Synthesize(Section):
     endpoint: NonEmpty = "ollama"
     """`ollama` (localhost:11434, or OLLAMA_HOST), `openai` (OPENAI_BASE_URL), or the URL of a server."""
     api: Literal["auto", "ollama", "openai"] = "auto"
-    """What the server speaks; `auto`: Ollama's own language for `ollama`, the one of OpenAI elsewhere."""
+    """What the server speaks; `auto`: Ollama's own language at `ollama` and port 11434, that of OpenAI elsewhere."""
     model: NonEmpty
     """Name of the model, as the server lists it."""
     api_key: (
@@ -85,7 +88,9 @@ def synth_settings(section: Synthesize) -> SynthSettings:
     """The section in plan types."""
     api = section.api
     if api == "auto":
-        api = "ollama" if section.endpoint == "ollama" else "openai"
+        # Through its OpenAI language Ollama cuts long prompts in silence: the context cannot be set there.
+        is_ollama = section.endpoint == "ollama" or _OLLAMA_PORT.search(section.endpoint)
+        api = "ollama" if is_ollama else "openai"
     judge, prices = section.judge, section.prices
     return SynthSettings(
         endpoint=section.endpoint,

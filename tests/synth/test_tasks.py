@@ -8,6 +8,7 @@ from ftspec.plan.synth import TASKS as PLAN_TASKS
 from ftspec.synth.bm25 import found_first
 from ftspec.synth.reply import find_object
 from ftspec.synth.tasks import TASKS, check_citation, find_span
+from tests.synth.conftest import make_request
 
 ORACLE = "The office opens at nine. It closes\nat five, except on Fridays."
 
@@ -126,3 +127,19 @@ def test_bm25_on_nothing() -> None:
     assert found_first([], ["a document"]) == []
     assert found_first([("query", 0)], ["", " "]) == [False]
     assert found_first([("", 0), ("same words", 1)], ["same words here", "same words here"]) == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "api"),
+    [
+        ("ollama", "ollama"),
+        ("openai", "openai"),
+        ("http://box:11434", "ollama"),
+        ("http://box:11434/v1", "ollama"),
+        ("http://box:8000", "openai"),
+        ("https://models.example.com/11434", "openai"),
+    ],
+)
+def test_the_language_of_an_endpoint(endpoint: str, api: str) -> None:
+    assert make_request(endpoint=endpoint).settings.api == api
+    assert make_request(endpoint=endpoint, api="openai").settings.api == "openai"
