@@ -1,6 +1,5 @@
-"""What people are told of text data: warnings, short lines for the plan, and examples of what is trained."""
+"""What people are told of text data: warnings, and examples of what is trained."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from ftspec.data.collect import skip_warnings
@@ -57,67 +56,6 @@ def data_warnings(facts: LlmDataFacts, max_seq_length: int) -> Diagnostics:
             about=("train", "too_long"),
         )
     return found
-
-
-def plan_lines(facts: LlmDataFacts, max_seq_length: int) -> Iterator[str]:
-    """Short lines for the view of a plan, without any mark-up."""
-    rows = f"{facts.train_rows:,} training rows"
-    if facts.train_rows < facts.train_rows_available:
-        rows += f" of {facts.train_rows_available:,}"
-    if facts.sequences != facts.train_rows:
-        rows += f", packed into {facts.sequences:,} sequences"
-    sides = [rows]
-    if facts.validation_rows:
-        sides.append(f"{facts.validation_rows:,} for validation")
-    yield ", ".join([*sides, f"{facts.test_rows:,} held out ({_split(facts)})"])
-    yield (
-        f"{facts.train_tokens:,} tokens an epoch, {facts.trained_tokens:,} of them trained "
-        f"({_share(facts.trained_tokens, facts.train_tokens)}); rendered as {_render(facts)}"
-    )
-    lengths = facts.lengths
-    yield (
-        f"rows of {lengths.p50:,} tokens (median), {lengths.p95:,} (95 %), {lengths.max:,} (longest); "
-        f"the limit is {max_seq_length:,}"
-    )
-    left_out = [
-        (facts.duplicates_removed, "duplicates"),
-        (facts.overlap_dropped, "that share a prompt or an oracle with held-out rows"),
-        (facts.dropped_too_long, "that are too long"),
-        (facts.prompt_too_long, "whose prompt is too long"),
-        (facts.template_refused, "that the chat template refused"),
-        (sum(source.skipped for source in facts.sources), "that are faulty"),
-    ]
-    told = [f"{count:,} {what}" for count, what in left_out if count]
-    if told:
-        yield "left out: " + ", ".join(told)
-    if facts.truncated:
-        yield f"answers of {facts.truncated:,} rows are cut at the limit"
-    raft = facts.raft
-    if raft is not None:
-        yield (
-            f"RAFT: {raft.questions:,} questions on {raft.documents:,} documents, the oracle shown in "
-            f"{raft.oracle_present:,} ({_share(raft.oracle_present, raft.questions)}), {raft.distractors} "
-            f"distractors by {raft.retriever}"
-        )
-        form = (
-            "quotes of the sentence that holds the answer span" if raft.answers == "extractive" else "written"
-        )
-        yield f"RAFT answers: {form}" + (f"; {raft.refusals:,} refusals" if raft.refusals else "")
-
-
-def _split(facts: LlmDataFacts) -> str:
-    return "given" if facts.split_by == "given" else f"split by {_UNITS[facts.split_by]}"
-
-
-_UNITS = {"group": "group", "document": "document", "random": "prompt"}
-
-
-def _render(facts: LlmDataFacts) -> str:
-    return " and ".join(sorted(set(facts.render)))
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.0f} %" if whole else "none"
 
 
 def side_report(side: Side, tokenizer: LlmTokenizer) -> dict[str, Any]:

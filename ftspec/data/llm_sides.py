@@ -14,6 +14,7 @@ from ftspec.diagnostics.codes import CHAT_TEMPLATE_MISSING, MODEL_NOT_READABLE, 
 from ftspec.diagnostics.model import Diagnostics, Span
 from ftspec.plan.llm_data import LlmSource
 
+_EXCERPT_CHARS = 160
 MAX_SHOWN = 20  # rows that are told of one by one
 _SKIP = "mend the rows; or `data.on_error: skip` leaves them out, and the plan counts them"
 _LONG = "`train.too_long: drop` leaves such rows out; or raise `model.max_seq_length`"
@@ -191,7 +192,15 @@ class SideMaker:
         primary = None
         if row.line:
             path = _label(source)
-            primary = Span(path=path, line=row.line, column=1, end_line=row.line, end_column=1)
+            excerpt = " ".join(row.asked_text(row.prompt_key).split())[:_EXCERPT_CHARS]
+            primary = Span(
+                path=path,
+                line=row.line,
+                column=1,
+                end_line=row.line,
+                end_column=len(excerpt) + 1,
+                excerpt=excerpt,
+            )
         self.found.add(code, detail, primary=primary, help=help)
 
     def _pack(self, side: Side, kept: list[TokenRow]) -> None:

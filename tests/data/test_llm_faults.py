@@ -112,6 +112,7 @@ def test_a_template_that_refuses_rows_is_fts711(tmp_path: Path) -> None:
     assert found.items[0].primary is not None
     assert found.items[0].primary.path == "r.jsonl"
     assert found.items[0].primary.line > 20
+    assert found.items[0].primary.excerpt == "q"
     assert "10 more rows, 30 in all" in found.items[-1].detail
     skipping = llm_request(tmp_path, base, chat_source("r.jsonl"), deduplicate=False, on_error="skip")
     facts, found = survey_llm(skipping, tmp_path / "cache")

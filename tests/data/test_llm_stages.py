@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from ftspec.data import llm_survey
-from ftspec.data.llm_report import plan_lines
 from ftspec.data.llm_request import LlmRequest
 from ftspec.data.llm_stages import ingest_llm, split_llm, tokenize_llm
 from ftspec.data.llm_survey import survey_llm
@@ -92,7 +91,6 @@ def test_survey_and_stages_agree(changes: dict[str, Any], tmp_path: Path, chat_b
     if "limit" not in changes:
         assert (facts.prompt_too_long, facts.dropped_too_long + facts.truncated) == (1, 1)
     assert facts.render == ("chat", "chat", "chat")
-    assert list(plan_lines(facts, 500))
 
 
 def test_a_survey_is_cached_by_content(
