@@ -5,6 +5,7 @@ Everything that can go wrong leaves as an EndpointError. No message of it holds 
 
 import asyncio
 import random
+import re
 import socket
 import ssl
 import time
@@ -185,6 +186,10 @@ class Client:
                 help="lower `concurrency`, or run the same command later; what was finished is kept",
             )
         help = ""
+        if status in (400, 413, 422) and _TOO_LONG.search(message.lower()):
+            return faults.failed(
+                url, said, again=False, fatal=False, help="lower `max_document_chars` or `max_tokens`"
+            )
         if status in (400, 422) and any(word in message.lower() for word in ("temperature", "seed")):
             help = "write `temperature: null` or `seed: null`, so that it is not sent"
         return faults.failed(url, said, again=False, help=help)
@@ -270,11 +275,14 @@ def _json(body: bytes) -> object:
         return None
 
 
+_NO_MODEL = re.compile(
+    r"(unknown|no such|invalid) model|model\b.{0,200}\b(not found|not exist|does not exist)", re.S
+)
+_TOO_LONG = re.compile(r"context (length|size|window)|too (long|many tokens)|maximum.{0,40}tokens", re.S)
+
+
 def _names_no_model(message: str) -> bool:
-    said = message.lower()
-    return "model" in said and any(
-        words in said for words in ("not found", "does not exist", "no such", "not exist", "unknown")
-    )
+    return _NO_MODEL.search(message.lower()) is not None
 
 
 def _retry_after(value: str | None) -> float | None:

@@ -310,6 +310,29 @@ def test_one_document_that_the_server_chokes_on_does_not_stop_the_others(
     assert stored(tmp_path) == 3
 
 
+def test_a_document_that_is_too_long_for_the_model_does_not_stop_the_others(
+    serve: Serve, tmp_path: Path
+) -> None:
+    def short_of_context(body: Body) -> Action:
+        too_long = {"message": "This model's maximum context length is 2048 tokens."}
+        return fault(400, too_long) if "Glaciers" in document_of(body) else good_model(body)
+
+    server = serve(short_of_context)
+    error = failing(tmp_path, endpoint=server.url)
+    assert "max_document_chars" in error.help
+    assert len(server.chats) == 4
+    assert stored(tmp_path) == 3
+
+
+def test_an_unknown_error_is_no_unknown_model(serve: Serve, tmp_path: Path) -> None:
+    said = "an unknown error was encountered while running the model"
+    server = serve(lambda body: fault(500, said) if len(server.chats) == 1 else good_model(body))
+    request = make_request(endpoint=server.url)
+    make_questions(request, DOCUMENTS, Cache(tmp_path), Account(), backoff_seconds=0.01)
+    server.script = lambda body: Raw(json.dumps({"error": said}))
+    assert failing(tmp_path / "other", endpoint=server.url).code is codes.ENDPOINT_FAILED
+
+
 def test_a_server_that_always_fails_is_left_after_three_documents(serve: Serve, tmp_path: Path) -> None:
     server = serve(lambda body: fault(500, "broken"))
     assert failing(tmp_path, endpoint=server.url).code is codes.ENDPOINT_FAILED

@@ -124,9 +124,9 @@ def test_schemas_are_strict_enough_for_every_server() -> None:
 
 
 def test_bm25_on_nothing() -> None:
-    assert found_first([], ["a document"]) == []
-    assert found_first([("query", 0)], ["", " "]) == [False]
-    assert found_first([("", 0), ("same words", 1)], ["same words here", "same words here"]) == [False, True]
+    assert found_first([], ["a document"]) == ()
+    assert found_first([("query", 0)], ["", " "]) == (False,)
+    assert found_first([("", 0), ("same words", 1)], ["same words here", "same words here"]) == (False, True)
 
 
 @pytest.mark.parametrize(
