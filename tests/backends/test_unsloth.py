@@ -5,6 +5,7 @@ The interpreter comes from FTSPEC_UNSLOTH_PYTHON, or is the one that `ftspec bac
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from ftspec.cli.main import cli
 from ftspec.paths import shared_folder
 from ftspec.store.project import Project
 from ftspec.target.environments import EnvironmentKind, find_environment
@@ -280,6 +283,26 @@ def test_another_precision_than_planned_stops_the_run(new_run: Callable[..., Pat
     assert code == CHECK_FAILED, (folder / "trainer.log").read_text()
     (fault,) = [line for line in read_lines(folder / "events.jsonl") if line["event"] == "error"]
     assert (fault["code"], "bf16" in fault["detail"]) == ("FTS606", True)
+
+
+def test_apply_runs_it_in_its_environment(
+    python: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the spec to evidence; what stands in the record are the versions of that environment."""
+    shutil.copytree(shared_folder("specs"), tmp_path / "specs")
+    monkeypatch.chdir(tmp_path)
+    used = CliRunner().invoke(cli, ["backends", "use", "unsloth", "--python", python])
+    assert used.exit_code == 0, used.output
+    words = ["apply", "specs/llm-completion.yaml", "--yes", "--set", "resources.backend=unsloth"]
+    result = CliRunner().invoke(cli, words)
+    assert result.exit_code == 0, result.output
+    (record,) = tmp_path.glob(".ftspec/runs/*/record.json")
+    document = json.loads(record.read_text())
+    assert document["backend"] == "unsloth"
+    asked = [python, "-c", "from importlib.metadata import version as v; print(v('unsloth'), v('trl'))"]
+    told = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
+    assert [document["versions"][name] for name in ("unsloth", "trl")] == told
+    assert (record.parent / "launch.sh").read_text().count("export UNSLOTH_AUTO_INSTALL=0") == 1
 
 
 def test_options(load: Load, base: Path, tmp_path: Path) -> None:
