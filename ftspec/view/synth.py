@@ -143,8 +143,10 @@ def render_done(
 
 def _account_rows(views: Sequence[SynthView], account: Account, stopped: bool) -> list[tuple[str, str, str]]:
     reused = sum(phase.stored for phase in account.phases)
-    if not account.made and not account.failed and not stopped:
-        return [("asked", f"nothing: {count_text(reused, 'answer')} stored before", GOOD)]
+    if not account.requests and not stopped:
+        return [
+            ("asked", f"nothing: {count_text(reused, 'answer')} stored before" if reused else "nothing", "")
+        ]
     rows = [("asked", f"{count_text(account.made, 'answer')} in {count_text(account.requests, 'request')}"
              f" and {seconds_text(account.seconds)}; {reused:,} were stored before", "")]  # fmt: skip
     about = "" if account.counted else "about "
