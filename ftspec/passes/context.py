@@ -15,13 +15,13 @@ class Context:
     """`targets` in the order of the backend path: among equals the first one is taken.
 
     `spans`: where the user wrote the leaves that were given, for diagnostics that point there.
-    `calibrations`: precision → rates that earlier runs of this model measured on this machine.
+    `calibrations`: (backend, precision) → rates that earlier runs of this model measured on this machine.
     """
 
     hardware: Hardware
     targets: tuple[Target, ...]
     spans: Mapping[str, Span] = field(default_factory=dict)
-    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
+    calibrations: Mapping[tuple[str, str], Calibration] = field(default_factory=dict)
 
 
 def target_of(plan: Plan, context: Context) -> Target:

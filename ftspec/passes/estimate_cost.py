@@ -31,7 +31,8 @@ def estimate_cost(plan: Plan, context: Context) -> Estimates:
 
 
 def _time(plan: Plan, context: Context) -> TimeEstimate:
-    calibration = context.calibrations.get(plan.execution.precision or "")
+    run = plan.execution
+    calibration = context.calibrations.get((run.backend or "", run.precision or ""))
     if isinstance(plan, EmbeddingPlan):
         return estimate_time(plan, context.hardware, calibration=calibration)
     assert isinstance(plan, LlmPlan), plan.kind
