@@ -154,3 +154,24 @@ BACKEND_NOT_INSTALLABLE = define(
     "names. The last lines of pip stand in the detail, and all of them in the log. Where pip cannot reach an\n"
     "index, `ftspec backends use NAME --python PATH` names an interpreter that has the packages.",
 )
+NO_REPOSITORY = define(
+    "FTS670",
+    "error",
+    "no git repository",
+    "A revision such as `HEAD~1:specs/x.yaml` or `--since origin/main` is read from the git repository that\n"
+    "the files lie in. Nothing is ever written to it.",
+)
+UNKNOWN_REVISION = define(
+    "FTS671",
+    "error",
+    "no such git revision",
+    "A branch, a tag, a digest of a commit, or something like `HEAD~1` names a revision. A shallow clone\n"
+    "holds only the last ones.",
+)
+NOT_IN_REVISION = define(
+    "FTS672",
+    "error",
+    "no such file in this git revision",
+    "Paths after the colon of `REVISION:path` start at the top of the repository, as they do for git, or\n"
+    "else at the folder that the command runs in.",
+)
