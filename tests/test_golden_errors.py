@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from ftspec.diagnostics.code import all_codes, find_code
+from ftspec.paths import shared_folder
 from ftspec.source.load import load_document
 from ftspec.spec.check import check_spec
 from ftspec.view.diagnostics import render_diagnostics
@@ -57,7 +58,12 @@ def _setenv(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
 
 
-_PREPARE = {"replace": _replace, "copy": _copy, "setenv": _setenv}
+def _example(_: pytest.MonkeyPatch, name: str) -> None:
+    """A folder of specs/data, such as the base model of the examples."""
+    shutil.copytree(shared_folder("specs") / "data" / name, name)
+
+
+_PREPARE = {"example": _example, "replace": _replace, "copy": _copy, "setenv": _setenv}
 
 
 def _run(monkeypatch: pytest.MonkeyPatch, case: Path, scratch: Path) -> str:

@@ -14,7 +14,7 @@ ALLOWED = {
     "spec": {"source", "plan", "diagnostics"},
     "hardware": {"source", "diagnostics"},
     "target": {"source", "diagnostics"},
-    "estimate": {"plan", "hardware"},
+    "estimate": {"plan", "hardware", "target"},
     "store": {"plan", "diagnostics"},
     "models": {"store", "plan", "diagnostics"},
     "synth": {"plan", "diagnostics"},
