@@ -274,7 +274,8 @@ def changed_stages(build: Build, before: Values, after: Values, name: str = "pai
 
 
 def test_the_table_has_every_key() -> None:
-    assert sorted(CHANGES) == sorted(spec_leaves())
+    written = sorted(leaf for leaf in spec_leaves() if "[documents]" not in leaf)  # tests/synth/test_keys.py
+    assert sorted(CHANGES) == written
 
 
 @pytest.mark.parametrize("leaf", CHANGES)
