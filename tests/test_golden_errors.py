@@ -158,6 +158,7 @@ ELSEWHERE = {
     },
     "FTS660": ("an index that lacks a package", "driver/test_backends.py"),
     **{f"FTS{number}": ("a repository of git", "driver/test_git.py") for number in (670, 671, 672)},
+    **{f"FTS{number}": ("a server like GitHub's", "gitops/test_comment.py") for number in range(690, 694)},
     "FTS801": ("a finished run: a verdict is a result, told by exit code 5", "driver/test_refusals.py"),
     "FTS802": ("a finished run: a verdict is a result, told by exit code 6", "driver/test_refusals.py"),
     "FTS804": ("held-out rows with answers", "evaluate/test_llm_evaluate.py"),

@@ -25,6 +25,7 @@ COMMANDS = {
     "doctor": "Show machine, backends and what is missing.",
     "synth": "Have a language model write what a spec asks for.",
     "plan": "Show what a spec would run here, and why.",
+    "comment": "Post a plan to a pull request, or update it there.",
     "apply": "Run a spec or a saved plan.",
     "eject": "Write a run as a folder that needs no ftspec.",
     "show": "Show a saved plan or a run.",

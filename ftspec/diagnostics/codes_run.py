@@ -175,3 +175,78 @@ NOT_IN_REVISION = define(
     "Paths after the colon of `REVISION:path` start at the top of the repository, as they do for git, or\n"
     "else at the folder that the command runs in.",
 )
+NO_GITHUB_TOKEN = define(
+    "FTS690",
+    "error",
+    "there is no token for GitHub",
+    "`ftspec comment` reads it from the environment variable GITHUB_TOKEN and from nowhere else. In a\n"
+    "workflow: `env: {GITHUB_TOKEN: ${{ github.token }}}`, with `permissions: {pull-requests: write}`.",
+)
+GITHUB_UNREACHABLE = define(
+    "FTS691",
+    "error",
+    "GitHub cannot be reached",
+    "The connection failed, or the service did not answer in time, also when it was asked again.",
+)
+COMMENT_REFUSED = define(
+    "FTS692",
+    "error",
+    "GitHub refused the comment",
+    "The token, its permissions, the repository, or the number of the pull request is not right; what GitHub\n"
+    "said stands in the detail. Pull requests from forks get a token that cannot write.",
+)
+COMMENT_UNUSABLE = define(
+    "FTS693",
+    "error",
+    "the text cannot be a comment",
+    "GitHub takes comments of at most 65,536 characters. `ftspec plan --all --format markdown` stays below.",
+)
+ENVIRONMENTS_UNREADABLE = define(
+    "FTS680",
+    "error",
+    "ftspec.environments.json cannot be used",
+    "It says which version each environment points to, and moves by `ftspec promote` and `ftspec rollback`\n"
+    "alone: every entry carries an id taken over its content. Restore it from git, or delete it and run\n"
+    "`ftspec state rebuild`, which writes it again from the promotions that this project recorded.",
+)
+NOT_PROMOTED = define(
+    "FTS681",
+    "error",
+    "the environment holds no such version",
+    "`ftspec history NAME` lists what was promoted where.",
+)
+PROMOTED_DAMAGED = define(
+    "FTS682",
+    "error",
+    "the files of a promoted model are missing or were changed",
+    "They are no longer those that were promoted. `ftspec rollback` goes back to the nearest earlier version\n"
+    "that is whole; it needs nothing of the damaged one.",
+)
+RUN_TAINTED = define(
+    "FTS683",
+    "error",
+    "the run that made the model is tainted",
+    "Its inputs changed while it ran, so nobody can say what the model was made from. Apply the spec again;\n"
+    "`--allow-tainted` promotes it nevertheless, and that is recorded.",
+)
+SPACE_BREAK = define(
+    "FTS684",
+    "error",
+    "the embedding space would change",
+    "Vectors of two spaces (other weights, pooling, normalisation, prompts or dimension) cannot be compared:\n"
+    "every index that was built with the present model must be built again, at the moment of the promotion.\n"
+    "`--allow-space-break` says that this is taken care of, and is recorded.",
+)
+VERSION_PROMOTED = define(
+    "FTS685",
+    "error",
+    "the version is promoted",
+    "An environment points to it. Promote another version or roll back first, then delete it.",
+)
+ENVIRONMENT_MOVED = define(
+    "FTS686",
+    "error",
+    "the environment moved meanwhile",
+    "Another promotion or rollback came first, so the comparison is with a model that is no longer there.\n"
+    "Nothing was changed; the same command again compares with the present one.",
+)
