@@ -12,6 +12,7 @@ import pytest
 
 from ftspec.lower.emit import unemitted_fields
 from ftspec.lower.lower import render_files
+from ftspec.passes.features import intended_features, machine_features
 from ftspec.passes.judge_fidelity import fidelity_on
 from ftspec.paths import shared_folder
 from ftspec.plan.facts import Scalar
@@ -20,6 +21,7 @@ from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.llm import AdapterPlan, LlmPlan
 from ftspec.plan.llm_data import LlmSource
 from ftspec.plan.model import Fidelity, Plan
+from ftspec.target.features import Support
 from ftspec.target.load import load_targets
 from ftspec.target.model import Target, dangling_fields, unlowered_fields
 from tests.embedding_plan import complete_plan, rich_plan
@@ -129,6 +131,17 @@ def test_what_a_backend_is_handed_has_a_fidelity(target: Target, make: Callable[
     assert not [field for field in told if field.startswith(("data.", "gates."))]
     for row in told.values():
         assert (row.support is Fidelity.EXACT) == (not row.difference), row
+
+
+@pytest.mark.parametrize(("target", "make"), CASES)
+def test_features_and_fields_tell_the_same(target: Target, make: Callable[[], Plan]) -> None:
+    """A field whose feature is only approximated is not called exact."""
+    plan = on(make(), target)
+    for device in target.devices:
+        told = {row.field: row.support for row in fidelity_on(target, plan, device)}
+        for need in (*intended_features(plan), *machine_features(plan)):
+            if target.support_of(need.feature, device).support is Support.APPROXIMATED:
+                assert told.get(need.field) is not Fidelity.EXACT, (device, need)
 
 
 @pytest.mark.parametrize(("target", "make"), CASES)
