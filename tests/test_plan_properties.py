@@ -3,9 +3,9 @@
 import copy
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import pytest
 
@@ -15,9 +15,9 @@ from ftspec.plan.codec import VOLATILE, digest, plan_document, without
 from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.fingerprints import realisation_fingerprint, semantic_fingerprint
 from ftspec.source.load import load_document
-from ftspec.spec.base import Section
 from ftspec.spec.spec import EmbeddingSpec
 from ftspec.store.project import Project
+from tests.spec_leaves import spec_leaves
 
 MACHINE = "rtx4090"
 Values = Mapping[str, Any]
@@ -167,33 +167,6 @@ COSMETIC = {
 }  # shown in the plan and the model card; no stage reads them
 
 
-def spec_leaves(section: type[Section] = EmbeddingSpec, path: str = "") -> Iterator[str]:
-    """Paths of all keys that a spec may hold. Tags, which have one value, are no choice."""
-    for name, field in section.model_fields.items():
-        here = f"{path}.{name}" if path else name
-        if get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1:
-            continue
-        if here == "data.evaluation":  # the same sources as of data.train
-            yield here
-            continue
-        below = list(_sections(field.annotation))
-        if not below:
-            yield here
-        for item in below:
-            tag = item.model_fields.get("type")
-            star = ".*" if get_origin(field.annotation) is dict else ""
-            kind = "" if tag is None else f"[{get_args(tag.annotation)[0]}]"
-            yield from spec_leaves(item, f"{here}{star}{kind}")
-
-
-def _sections(annotation: Any) -> Iterator[type[Section]]:
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        yield annotation
-    elif get_origin(annotation) is not Literal:
-        for part in get_args(annotation):
-            yield from _sections(part)
-
-
 @pytest.fixture(scope="module")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     folder = tmp_path_factory.mktemp("properties")
@@ -274,7 +247,9 @@ def changed_stages(build: Build, before: Values, after: Values, name: str = "pai
 
 
 def test_the_table_has_every_key() -> None:
-    written = sorted(leaf for leaf in spec_leaves() if "[documents]" not in leaf)  # tests/synth/test_keys.py
+    written = sorted(
+        leaf for leaf in spec_leaves(EmbeddingSpec) if "[documents]" not in leaf
+    )  # tests/synth/test_keys.py
     assert sorted(CHANGES) == written
 
 
