@@ -59,7 +59,7 @@ CASES = (
     *((f"{base}-lora", machine) for base in BASES for machine in MACHINES),
     *(("llama-8b-qlora", machine) for machine in ("rtx4090", "m2-16gb", "t4")),
     *(("llama-8b-qlora-apart", machine) for machine in ("m2-16gb", "t4", "laptop-cpu")),
-    ("qwen-3b-qlora-apart", "laptop-cpu"),
+    *(("qwen-3b-qlora-apart", machine) for machine in ("laptop-cpu", "m2-16gb")),
     ("llama-8b-dora", "rtx4090"),
     *(("qwen-3b-full", machine) for machine in ("h100x8", "m3-max-128gb", "rtx4090")),
     ("llama-8b-full", "h100x8"),

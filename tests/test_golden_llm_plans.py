@@ -109,8 +109,12 @@ def test_what_does_not_fit_says_what_would(plan_on: PlanOn) -> None:
         (
             "llama-8b-lora",
             "m2-16gb",
-            "`adapter: {type: qlora}` with `export: {merge: false}`",
-            (("type: lora", "type: qlora"), ("evaluation:", "export:\n  merge: false\nevaluation:")),
+            "`adapter: {type: qlora}` with `export: {merge: false}` and `model.max_seq_length: 1024`",
+            (
+                ("type: lora", "type: qlora"),
+                ("evaluation:", "export:\n  merge: false\nevaluation:"),
+                ("2048", "1024"),
+            ),
         ),
         ("qwen-3b-lora", "laptop-cpu", "`model.max_seq_length: 256`", (("2048", "256"),)),
         ("qwen-3b-full", "rtx4090", "`adapter: {type: lora}`", (("type: full", "type: lora"),)),
@@ -138,7 +142,7 @@ def test_offered_changes_really_fit(
 
 
 def test_plan_file_is_the_plan(plan_on: PlanOn) -> None:
-    for name, machine in (("qwen-3b-full", "h100x8"), ("llama-8b-qlora-apart", "m2-16gb")):
+    for name, machine in (("qwen-3b-full", "h100x8"), ("qwen-3b-qlora-apart", "m2-16gb")):
         plan = made(plan_on, name, machine)
         again, found = plan_from_json(plan_to_json(plan), name="plan")
         assert not found.has_errors

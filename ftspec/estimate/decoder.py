@@ -246,20 +246,19 @@ def activation_bytes(inputs: DecoderInputs) -> int:
     """Activations of a step at their peak, gradients of the weights not included.
 
     The peak is where the loss is differentiated, and all layers are held; with checkpointing, which keeps
-    the inputs of the layers only, it may be where one layer is computed again. 12·T·h come on top for the
-    embeddings and the last norm.
+    the inputs of the layers only, it may be where one layer is computed again. In mlx both were seen to be
+    held together. 12·T·h come on top for the embeddings and the last norm.
     """
     facts, tokens = inputs.facts, inputs.rows * inputs.length
     layer = round(layer_bytes_per_token(inputs) * tokens) + layer_constant_bytes(inputs)
     ends = 12 * tokens * facts.hidden_size
     loss, working = loss_bytes(inputs), working_bytes(inputs)
+    together = inputs.device == "mps"
     if inputs.gradient_checkpointing:
         residual = 4 if inputs.trains_all else inputs.element_bytes
         kept = residual * tokens * facts.hidden_size * (inputs.trained_layers + 1)
-        return kept + ends + max(loss, layer + working)
-    if inputs.device == "mps":
-        return inputs.trained_layers * layer + ends + loss + working
-    return inputs.trained_layers * layer + ends + max(loss, working)
+        return kept + ends + (loss + layer + working if together else max(loss, layer + working))
+    return inputs.trained_layers * layer + ends + (loss + working if together else max(loss, working))
 
 
 # --- totals ------------------------------------------------------------------------------------

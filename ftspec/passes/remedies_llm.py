@@ -1,6 +1,6 @@
 """Changes of an LLM spec that take less memory. A smaller batch is none: it is accumulated row by row."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from ftspec.estimate.decoder import longest_row
@@ -38,40 +38,59 @@ def _other_type(
     bits: int | None,
     *features: Feature,
 ) -> Iterator[str]:
-    """Adapters of a type; not merged, where the merged model would not fit."""
+    """Adapters of a type; where that alone does not fit, with what else it takes."""
     backend = _backend_for(plan, context, *features)
     if backend is None:
         return
     changed = _on(_with_adapter(plan, type), backend)
     changed = replace(changed, model=replace(changed.model, quantization_bits=bits))
-    unmerged = replace(changed, export=replace(changed.export, merge=False))
-    apart = " with `export: {merge: false}`"
-    for way, words in ((changed, ""), (unmerged, apart)) if plan.export.merge else ((changed, ""),):
-        needed = least(way)
-        if needed <= limit:
-            by = "" if backend.name == plan.execution.backend else f", backend {backend.name}"
-            yield f"`adapter: {{type: {type}}}`{words} ({gib(needed)}{by})"
-            return
+    by = "" if backend.name == plan.execution.backend else f", backend {backend.name}"
+    ways = [(changed, ""), *_unmerged_ways(changed, " with ")]
+    yield from _first_that_fits(ways, limit, least, before=f"`adapter: {{type: {type}}}`", after=by)
 
 
 def _unmerged(plan: LlmPlan, context: Context, limit: int, least: Least) -> Iterator[str]:
     """The adapter beside a quantised base, where the merged model is what does not fit."""
     del context
-    if plan.export.merge and plan.model.quantization_bits is not None:
-        needed = least(replace(plan, export=replace(plan.export, merge=False)))
-        if needed <= limit:
-            yield f"`export: {{merge: false}}` ({gib(needed)})"
+    if plan.model.quantization_bits is not None:
+        yield from _first_that_fits(_unmerged_ways(plan, ""), limit, least)
 
 
 def _shorter(plan: LlmPlan, context: Context, limit: int, least: Least) -> Iterator[str]:
     """The longest limit that fits; rows above it are dropped or cut, as `train.too_long` says."""
     del context
+    yield from _first_that_fits(_shorter_ways(plan, ""), limit, least)
+
+
+Way = tuple[LlmPlan, str]  # a changed plan, and the words for the change
+
+
+def _unmerged_ways(plan: LlmPlan, joint: str) -> Iterator[Way]:
+    """Without merging, then with ever shorter rows besides; the latter alone where nothing is merged."""
+    if plan.export.merge:
+        words = f"{joint}`export: {{merge: false}}`"
+        unmerged = replace(plan, export=replace(plan.export, merge=False))
+        yield unmerged, words
+        yield from _shorter_ways(unmerged, f"{words} and ")
+    elif joint:
+        yield from _shorter_ways(plan, joint)
+
+
+def _shorter_ways(plan: LlmPlan, words: str) -> Iterator[Way]:
     for length in _LENGTHS:
         if length < longest_row(plan):
-            needed = least(replace(plan, model=replace(plan.model, max_seq_length=length)))
-            if needed <= limit:
-                yield f"`model.max_seq_length: {length}` ({gib(needed)})"
-                return
+            shorter = replace(plan, model=replace(plan.model, max_seq_length=length))
+            yield shorter, f"{words}`model.max_seq_length: {length}`"
+
+
+def _first_that_fits(
+    ways: Iterable[Way], limit: int, least: Least, *, before: str = "", after: str = ""
+) -> Iterator[str]:
+    for plan, words in ways:
+        needed = least(plan)
+        if needed <= limit:
+            yield f"{before}{words} ({gib(needed)}{after})"
+            return
 
 
 def _smaller_base(plan: LlmPlan, context: Context, limit: int, least: Least) -> Iterator[str]:
