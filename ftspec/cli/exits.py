@@ -19,6 +19,8 @@ _OF_CODE = {
     codes.STALE_PLAN.id: STALE_PLAN,
     codes.PLAN_EDITED.id: STALE_PLAN,
     codes.LOCKED.id: LOCKED,
+    codes.LEASE_LOST.id: LOCKED,
+    codes.ENVIRONMENT_MOVED.id: LOCKED,
     codes.GATE_FAILED.id: GATE_FAILED,
     codes.GATE_INCONCLUSIVE.id: INCONCLUSIVE,
     codes.INTERRUPTED.id: INTERRUPTED,

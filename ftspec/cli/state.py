@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ftspec.cli.common import find_project, project_option, report
+from ftspec.cli.common import find_project, format_option, project_option, report, tell
 
 
 @click.group(
@@ -25,17 +25,17 @@ def rebuild_command(project_folder: Path | None) -> None:
     """Make the ledger again from run records, artefacts and registered models."""
     from ftspec.cli.output import write_message, write_result
     from ftspec.diagnostics.model import FtspecError
-    from ftspec.store.locks import project_lock
+    from ftspec.store.leases import project_lease
     from ftspec.store.rebuild import rebuild
 
     place = find_project(project_folder)
-    with project_lock(place, "ftspec state rebuild"):
+    with project_lease(place, "ftspec state rebuild", notify=tell):
         result, found = rebuild(place)
     if result.set_aside is not None:
         write_message(f"the ledger could not be read; it was moved to {place.relative(result.set_aside)}")
     write_result(
         f"rebuilt: {result.runs} runs, {result.query_scores} query scores, "
-        f"{result.artifacts} artefacts, {result.models} models\n"
+        f"{result.artifacts} artefacts, {result.models} models, {result.promotions} promotions\n"
     )
     if found.has_errors:
         raise FtspecError(*found)
@@ -54,6 +54,16 @@ def verify_command(project_folder: Path | None) -> None:
     if len(found):
         raise FtspecError(*found)
     write_result("ledger, run records, artefacts and models agree\n")
+
+
+@state_command.command("leases", epilog="\b\nExample:\n  ftspec state leases --format json")
+@format_option("human", "json")
+@project_option
+def leases_command(format_: str, project_folder: Path | None) -> None:
+    """Show who holds the project."""
+    from ftspec.cli.unlock import show_leases
+
+    show_leases(find_project(project_folder), format_)
 
 
 @state_command.command("backup", epilog="\b\nExample:\n  ftspec state backup ledger-monday.duckdb")

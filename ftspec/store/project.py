@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STATE_FOLDER = ".ftspec"
+ENVIRONMENTS_FILE = "ftspec.environments.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +51,26 @@ class Project:
         return self.state / "models"
 
     @property
+    def environments(self) -> Path:
+        """Which version each environment points to. It lies beside the specs, for git."""
+        return self.root / ENVIRONMENTS_FILE
+
+    @property
+    def promotions(self) -> Path:
+        return self.state / "promotions"
+
+    @property
     def ledger(self) -> Path:
         return self.state / "ftspec.duckdb"
 
     @property
     def lock(self) -> Path:
+        """Guards the moments in which the lease is read and replaced."""
         return self.state / "lock"
+
+    @property
+    def lease(self) -> Path:
+        return self.state / "lease.json"
 
     def create(self) -> None:
         """Make the state folder, and keep it out of git. Does nothing where it stands."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostics, FtspecError, Severity
 from ftspec.store.artifacts import Artifacts
+from ftspec.store.environments import action_noun, history, promotion_row, restore, verify_environments
 from ftspec.store.ledger import Ledger
 from ftspec.store.project import Project
 from ftspec.store.records import insert_query_scores, insert_rows, insert_steps
@@ -36,6 +37,7 @@ REBUILT = (
     "artifacts",
     "estimates",
     "models",
+    "promotions",
 )
 _EVIDENCE = ("steps", "query_scores")
 _PER_RUN = ("stages", "steps", "query_scores", "estimates")
@@ -48,6 +50,7 @@ class Rebuilt:
     artifacts: int
     models: int
     query_scores: int
+    promotions: int
     set_aside: Path | None  # where an unreadable ledger was moved to
 
 
@@ -64,6 +67,8 @@ def rebuild(project: Project) -> tuple[Rebuilt, Diagnostics]:
     run_ids = [record.run_id for record in records]
     artifacts = tuple(Artifacts(project).all())
     models = list_models(project)
+    promotions, faults = restore(project)
+    found.extend(faults)
     with Ledger(project).write() as db:
         for table in REBUILT:
             if table not in _EVIDENCE:
@@ -75,6 +80,7 @@ def rebuild(project: Project) -> tuple[Rebuilt, Diagnostics]:
             found.extend(_insert_evidence(db, project, record))
         insert_rows(db, [artifact_row(project, artifact) for artifact in artifacts])
         insert_rows(db, [model_row(project, model) for model in models])
+        insert_rows(db, [promotion_row(each) for each in promotions])
         scores = _count(db, "query_scores")
     return (
         Rebuilt(
@@ -82,6 +88,7 @@ def rebuild(project: Project) -> tuple[Rebuilt, Diagnostics]:
             artifacts=len(artifacts),
             models=len(models),
             query_scores=scores,
+            promotions=len(promotions),
             set_aside=set_aside,
         ),
         found,
@@ -93,6 +100,7 @@ def verify(project: Project) -> Diagnostics:
     records, found = all_records(project)
     found.extend(Artifacts(project).verify_all())
     found.extend(verify_models(project))
+    found.extend(verify_environments(project))
     if not Ledger(project).exists:
         if records:
             found.add(codes.LEDGER_UNREADABLE, f"there is none, but {len(records)} run records", help=_HELP)
@@ -150,6 +158,14 @@ def _compare(db: "DuckDBPyConnection", project: Project, records: tuple[RunRecor
     for name, version in sorted(known ^ listed):
         place = "not in the ledger" if (name, version) in known else "in the ledger, but not on disk"
         found.add(codes.LEDGER_DIFFERS, f"model {name} {version} is {place}", help=_HELP)
+    promotions = {each.id: each for each in history(project)[0]}
+    entered = {row[0] for row in db.execute("SELECT promotion_id FROM promotions").fetchall()}
+    for id in sorted(promotions.keys() - entered):
+        each = promotions[id]
+        detail = f"the {action_noun(each)} of {each.model} in {each.environment} is not in the ledger"
+        found.add(codes.LEDGER_DIFFERS, detail, help=_HELP)
+    for id in sorted(entered - promotions.keys()):
+        found.add(codes.LEDGER_DIFFERS, f"promotion {id} is in the ledger, but has no record", help=_HELP)
     return found
 
 

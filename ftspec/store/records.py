@@ -110,7 +110,34 @@ class ModelRow:
     meta: _JSON
 
 
-Row = SpecRow | PlanRow | RunRow | StageRow | ArtifactRow | EstimateRow | ModelRow
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromotionRow:
+    promotion_id: str
+    environment: str
+    name: str
+    number: int
+    action: str
+    version: str
+    model_digest: str
+    space_id: str | None
+    run_id: str | None
+    from_version: str | None
+    from_digest: str | None
+    basis: str
+    verdict: str
+    metric: str | None
+    gain: float | None
+    gain_low: float | None
+    gain_high: float | None
+    comparison_key: str | None
+    flags: list[str]
+    note: str
+    promoted_by: str
+    promoted: str
+    previous_id: str | None
+
+
+Row = SpecRow | PlanRow | RunRow | StageRow | ArtifactRow | EstimateRow | ModelRow | PromotionRow
 TABLES: dict[type[Row], str] = {
     SpecRow: "specs",
     PlanRow: "plans",
@@ -119,6 +146,7 @@ TABLES: dict[type[Row], str] = {
     ArtifactRow: "artifacts",
     EstimateRow: "estimates",
     ModelRow: "models",
+    PromotionRow: "promotions",
 }
 
 
@@ -177,4 +205,4 @@ def forget_model(ledger: Ledger, name: str, version: str) -> None:
 
 
 def _plain(value: Any) -> Any:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False) if isinstance(value, dict) else value
+    return json.dumps(value, sort_keys=True, ensure_ascii=False) if isinstance(value, dict | list) else value

@@ -94,6 +94,7 @@ class RunRecord:
     machine: _Json  # name, digest, summary
     versions: dict[str, str]
     model: ModelRecord | None = None  # None: not registered
+    tainted: tuple[str, ...] = ()  # inputs that changed while it ran, in words; such a run is not promoted
     format_version: str = FORMAT_VERSION
 
     @property

@@ -15,7 +15,18 @@ from tests.store.conftest import CURVE, score_rows, write_jsonl
 SPEC = SpecRow(
     spec_hash="h", name="n", kind="Embedding", document={"a": "ü"}, first_run="2026-01-02T00:00:00+00:00"
 )
-TABLES = ["specs", "plans", "runs", "stages", "steps", "query_scores", "artifacts", "estimates", "models"]
+TABLES = [
+    "specs",
+    "plans",
+    "runs",
+    "stages",
+    "steps",
+    "query_scores",
+    "artifacts",
+    "estimates",
+    "models",
+    "promotions",
+]
 
 
 def record_spec(ledger: Ledger, row: SpecRow) -> None:

@@ -83,6 +83,7 @@ def test_what_a_run_leaves_in_the_ledger(project: Project) -> None:
         "artifacts": 2,
         "estimates": 1,
         "models": 1,
+        "promotions": 0,
     }
     with Ledger(project).read() as db:
         measured = db.execute("SELECT machine_digest, measured_peak_memory_bytes FROM estimates").fetchall()
