@@ -13,6 +13,7 @@ from ftspec.cli.common import (
     project_option,
     report,
     set_option,
+    tell,
     terminal_width,
     wants_color,
 )
@@ -74,6 +75,7 @@ def apply_command(
             target=target,
             observe=observe,
             purpose=f"ftspec apply {spec_or_plan}",
+            notify=tell,
         )
     if format_ == "json":
         from ftspec.view.result import result_line

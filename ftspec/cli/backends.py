@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from ftspec.cli.common import echo_json, fail, find_project, format_option, project_option, report
+from ftspec.cli.common import echo_json, fail, find_project, format_option, project_option, report, tell
 
 if TYPE_CHECKING:
     from ftspec.driver.backends import InstallProgress
@@ -114,7 +114,7 @@ def remove_command(name: str, yes: bool, format_: str, project_folder: Path | No
     project, target = find_project(project_folder), _target(name)
     if not yes:
         click.confirm(f"Remove the environments of {name} from {project.state}?", abort=True, err=True)
-    gone = remove_backend(project, target)
+    gone = remove_backend(project, target, notify=tell)
     if format_ == "json":
         echo_json({"name": name, "removed": [str(path) for path in gone]})
     elif gone:

@@ -83,6 +83,11 @@ def report(diagnostics: Iterable[Diagnostic], *, format_: str = "human") -> None
     click.echo(text.rstrip("\n"), err=True)
 
 
+def tell(found: Diagnostic) -> None:
+    """One finding at the moment it is made, such as a lease that is taken over."""
+    report((found,))
+
+
 def fail(diagnostics: Iterable[Diagnostic], *, format_: str = "human") -> NoReturn:
     """Report and leave with the exit code that the diagnostics ask for."""
     items = tuple(diagnostics)

@@ -14,6 +14,7 @@ from ftspec.cli.common import (
     project_option,
     report,
     set_option,
+    tell,
     wants_color,
 )
 from ftspec.diagnostics.model import Diagnostics
@@ -72,6 +73,7 @@ def eject_command(
             folder=folder,
             observe=observe,
             purpose=f"ftspec eject {spec_or_plan}",
+            notify=tell,
         )
     if format_ == "json":
         result = {

@@ -37,6 +37,7 @@ COMMANDS = {
     "backends": "Give backends environments of their own.",
     "models": "List, show, export and delete models.",
     "sql": "Ask the ledger, read-only.",
+    "unlock": "List or remove the lease of a process that is gone.",
     "state": "Rebuild, verify or back up the ledger.",
 }
 

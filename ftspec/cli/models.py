@@ -11,6 +11,7 @@ from ftspec.cli.common import (
     format_option,
     project_option,
     report,
+    tell,
     terminal_width,
 )
 
@@ -76,7 +77,7 @@ def show_command(name: str, version: str | None, format_: str, project_folder: P
 def delete_command(name: str, version: str | None, yes: bool, project_folder: Path | None) -> None:
     """Delete a version, or a model with all its versions. Runs and their evidence stay."""
     from ftspec.serve.served import find_registered
-    from ftspec.store.locks import project_lock
+    from ftspec.store.leases import project_lease
     from ftspec.store.registry import delete_model, list_models
 
     project = find_project(project_folder)
@@ -89,7 +90,7 @@ def delete_command(name: str, version: str | None, yes: bool, project_folder: Pa
     named = ", ".join(f"{model.version}{' (current)' if model.current else ''}" for model in versions)
     if not yes:
         click.confirm(f"Delete {name} {named}?", abort=True, err=True)
-    with project_lock(project, f"models delete {name}"):
+    with project_lease(project, f"models delete {name}", notify=tell):
         for model in versions:
             delete_model(project, name, model.version)
     click.echo(f"deleted {name} {named}")
@@ -152,7 +153,7 @@ def merge_command(name: str, base: Path | None, version: str | None, project_fol
     model = find_registered(project, name, version)
     targets, found = load_targets(cache=project.cache)
     report(found, format_="human")
-    made = merge_model(project, model, targets=targets, base=base)
+    made = merge_model(project, model, targets=targets, base=base, notify=tell)
     click.echo(f"registered {made.name} {made.version}, merged from {model.version}: {made.path}")
 
 

@@ -45,7 +45,7 @@ def summarise_runs(
 ) -> tuple[tuple["RunSummary", ...], "Diagnostics"]:
     """The newest first: unfinished run folders, then finished runs from their records."""
     from ftspec.run.folder import is_finished, plan_digest_of, run_folders
-    from ftspec.store.locks import current_holder
+    from ftspec.store.leases import current_holder
     from ftspec.store.run_record import all_records
     from ftspec.view.runs import RunSummary
 

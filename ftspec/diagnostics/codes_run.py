@@ -82,6 +82,21 @@ EVENTS_DAMAGED = define(
     "events.jsonl has a line that cannot be read",
     "The programs of a run append one JSON object a line. Only an unfinished last line is expected.",
 )
+LEASE_TAKEN_OVER = define(
+    "FTS624",
+    "warning",
+    "the lease of another process has expired",
+    "Whoever writes to a project holds a lease, and renews it while it lives. This one's holder is gone, so the\n"
+    "project was taken over from it. A holder on another machine is watched for a while before, as a note says.",
+)
+LEASE_LOST = define(
+    "FTS625",
+    "error",
+    "the lease of the project was lost",
+    "This process was silent for so long, for instance while the computer slept, that another one took the\n"
+    "project over, or somebody removed its lease with `ftspec unlock`. It stopped, so that not two write.",
+)
+LEASE_NOT_FOUND = define("FTS626", "error", "no such lease", "`ftspec unlock` lists them.")
 EXPORT_REFUSED = define(
     "FTS640",
     "error",

@@ -32,7 +32,7 @@ from ftspec.plan.text import plan_to_json
 from ftspec.run.events import Event
 from ftspec.store.artifacts import Artifacts
 from ftspec.store.files import write_atomically
-from ftspec.store.locks import project_lock
+from ftspec.store.leases import HeldLease, Notify, project_lease
 from ftspec.store.project import Project
 from ftspec.store.run_record import EstimateRecord, ModelRecord, RunRecord, StageRecord, finish_run
 from ftspec.target.environments import (
@@ -66,6 +66,7 @@ class _Run:
     plan_digest: str
     folder: Path
     started: str
+    lease: HeldLease
     environment: BackendEnvironment | None = None  # once a program needs it
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory_bytes: int | None = None
@@ -80,6 +81,7 @@ class _Run:
         return self.artifacts.path(name, self.stage(name).key)
 
     def publish(self, name: str, folder: Path) -> None:
+        self.lease.require()
         self.artifacts.publish(
             name, self.stage(name).key, folder, self.documents[name], algorithm=HASH_VERSION
         )
@@ -89,8 +91,13 @@ class _Run:
         self.seconds[name] = seconds
         write_atomically(self.folder / _SECONDS, json.dumps(self.seconds) + "\n")
 
+    def watch(self, event: Event) -> None:
+        """Every event is a moment to stop at, should the project be another's by now."""
+        self.lease.require()
+        self.observe(event)
+
     def emit(self, stage: str, event: str, **values: Scalar) -> None:
-        self.observe(Event(time=time.time(), stage=stage, event=event, values=values))
+        self.watch(Event(time=time.time(), stage=stage, event=event, values=values))
 
 
 def apply_plan(
@@ -102,15 +109,17 @@ def apply_plan(
     observe: Observe,
     purpose: str,
     interpreter: Path | None = None,
+    notify: Notify | None = None,
 ) -> ApplyResult:
     """Run what the store does not hold yet, and record it. `spec` is the canonical spec, for the ledger.
 
     Programs run in the `interpreter`, or else in the backend's environment of this project.
 
-    Raises FtspecError: FTS601 when another apply holds the project, and whatever stopped the run. What
+    Raises FtspecError: FTS601 when another apply holds the project, FTS625 when another one took it over in
+    the meantime, and whatever stopped the run. `notify` is told of a lease that was taken over. What
     was finished until then stays stored, so that the next apply goes on from there.
     """
-    with project_lock(project, purpose):
+    with project_lease(project, purpose, notify=notify) as lease:
         plan = with_stages(plan, stored_stages(project))
         plan_digest = digest(plan)
         artifacts = Artifacts(project)
@@ -131,6 +140,7 @@ def apply_plan(
             plan_digest=plan_digest,
             folder=_run_folder(project, plan, plan_digest),
             started=_now(),
+            lease=lease,
         )
         if any(run.runs(name) for name in program_stages(plan)):
             _environment(run)  # missing packages are told before the data is read
@@ -219,7 +229,7 @@ def _program_stages(run: _Run) -> None:
     try:
         outcome = launch(
             run.folder,
-            on_event=run.observe,
+            on_event=run.watch,
             interpreter=str(environment.interpreter),
         )
     finally:
@@ -285,6 +295,7 @@ def _evidence_stages(run: _Run) -> ApplyResult:
                 out=out,
             )
     model = _registered(run)
+    run.lease.require()
     finish_run(run.project, _record(run, verdict.verdict.value, metrics, versions, model))
     shutil.rmtree(run.folder / "scratch", ignore_errors=True)
     result = read_result(run.project, with_stages(run.plan, stored_stages(run.project)), run.plan_digest)

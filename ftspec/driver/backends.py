@@ -20,7 +20,7 @@ from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, FtspecError
 from ftspec.run.logtext import MASK, clean_line, secrets_of
 from ftspec.store.files import discard, write_atomically
-from ftspec.store.locks import project_lock
+from ftspec.store.leases import Notify, project_lease
 from ftspec.store.project import Project
 from ftspec.target.environments import (
     MARKER,
@@ -126,13 +126,16 @@ def use_interpreter(project: Project, target: Target, interpreter: Path) -> Back
     return environment
 
 
-def remove_backend(project: Project, target: Target) -> tuple[Path, ...]:
+def remove_backend(project: Project, target: Target, *, notify: Notify | None = None) -> tuple[Path, ...]:
     """Delete every environment that was installed for the backend, and forget a named interpreter, which
     itself stays. Returns what went. Raises FTS601 while a run or an installation goes on."""
     folder = backend_folder(project.state, target)
     if not folder.is_dir():
         return ()
-    with project_lock(project, f"backends remove {target.name}"), _install_lock(project, target):
+    with (
+        project_lease(project, f"backends remove {target.name}", notify=notify),
+        _install_lock(project, target),
+    ):
         named = named_interpreter(project.state, target)
         name_interpreter(project.state, target, None)
         gone = [path for path in sorted(folder.iterdir()) if path.is_dir()]
@@ -251,7 +254,7 @@ def _install_lock(project: Project, target: Target) -> Iterator[IO[bytes]]:
 def _discard_superseded(project: Project, current: Path) -> None:
     """Environments of earlier pins take gigabytes. A run may use one: then the next installation does it."""
     try:
-        with project_lock(project, "ftspec backends install"):
+        with project_lease(project, "ftspec backends install"):
             for path in current.parent.iterdir():
                 if path.is_dir() and path != current:
                     discard(path)

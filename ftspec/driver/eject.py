@@ -18,7 +18,7 @@ from ftspec.plan.text import plan_to_json
 from ftspec.run.events import Event
 from ftspec.store.artifacts import Artifacts
 from ftspec.store.files import partial_path
-from ftspec.store.locks import project_lock
+from ftspec.store.leases import Notify, project_lease
 from ftspec.store.project import Project
 from ftspec.target.model import Target
 
@@ -38,7 +38,14 @@ def refuse_emit_only(target: Target) -> None:
 
 
 def eject_plan(
-    plan: Plan, *, project: Project, target: Target, folder: Path, observe: Observe, purpose: str
+    plan: Plan,
+    *,
+    project: Project,
+    target: Target,
+    folder: Path,
+    observe: Observe,
+    purpose: str,
+    notify: Notify | None = None,
 ) -> Path:
     """Write the run folder of `plan` to `folder`, which is absent or empty, complete or not at all.
 
@@ -52,7 +59,7 @@ def eject_plan(
     if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         raise _refused(f"{named} is there, and not an empty folder", "name a new folder")
     project.create()
-    with project_lock(project, purpose):
+    with project_lease(project, purpose, notify=notify):
         data = _make_data(with_stages(plan, stored_stages(project)), project, observe)
         whole = with_stages(plan, nothing_stored)
         baseline = plan.evaluation.baseline_facts

@@ -29,7 +29,7 @@ from ftspec.plan.llm import LlmPlan
 from ftspec.plan.text import plan_from_json
 from ftspec.run.logtext import clean_tail, secrets_of
 from ftspec.store.artifacts import Artifacts
-from ftspec.store.locks import project_lock
+from ftspec.store.leases import Notify, project_lease
 from ftspec.store.project import Project
 from ftspec.store.registry import (
     ADAPTER,
@@ -51,7 +51,12 @@ _OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HUB_DISABLE_T
 
 
 def merge_model(
-    project: Project, model: RegisteredModel, *, targets: Sequence[Target], base: Path | None = None
+    project: Project,
+    model: RegisteredModel,
+    *,
+    targets: Sequence[Target],
+    base: Path | None = None,
+    notify: Notify | None = None,
 ) -> RegisteredModel:
     """Merge the adapter of `model` into its base, and register the result as the next version of its name,
     current if `model` is. A version that was merged before is found again.
@@ -74,7 +79,7 @@ def merge_model(
     folder = _base(project, model, plan, base)
     environment = require_environment(project.state, target)
     key = hash_of({"merged": model.digest, "dtype": plan.export.dtype, "backend": target.name})
-    with project_lock(project, f"models merge {model.name} {model.version}"):
+    with project_lease(project, f"models merge {model.name} {model.version}", notify=notify):
         for each in list_models(project, model.name):
             if each.meta.get("key") == key:
                 return each

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ftspec.run.folder import is_finished
 from ftspec.run.logtext import clean_line, secrets_of
-from ftspec.store.locks import current_holder
+from ftspec.store.leases import current_holder
 from ftspec.store.project import Project
 
 _POLL_SECONDS = 0.2

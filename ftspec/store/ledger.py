@@ -103,7 +103,7 @@ class Ledger:
             db.close()
 
     def _missing(self) -> Diagnostic:
-        from ftspec.store.locks import current_holder
+        from ftspec.store.leases import current_holder
 
         records = len(list(self._project.runs.glob("*/record.json")))
         if records:

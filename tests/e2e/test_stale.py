@@ -14,9 +14,9 @@ pytestmark = pytest.mark.slow
 HOLD = """
 import sys
 from pathlib import Path
-from ftspec.store.locks import project_lock
+from ftspec.store.leases import project_lease
 from ftspec.store.project import Project
-with project_lock(Project(Path.cwd()), "a long errand"):
+with project_lease(Project(Path.cwd()), "a long errand"):
     print("held", flush=True)
     sys.stdin.read()
 """

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from ftspec.cli.main import cli
 from ftspec.store.ledger import Ledger
-from ftspec.store.locks import project_lock
+from ftspec.store.leases import project_lease
 from ftspec.store.project import Project
 from ftspec.store.run_record import finish_run
 from tests.store.conftest import make_record, publish_evidence, write_plan
@@ -59,7 +59,7 @@ def test_runs(used: Project) -> None:
     ]
     assert "+0.100" in lines[-1]
     assert len(call(used, "runs", "demo").stdout.splitlines()) == 4
-    with project_lock(used, "ftspec apply"):
+    with project_lease(used, "ftspec apply"):
         document = json.loads(call(used, "runs", "--format", "json").stdout)
     assert [run["state"] for run in document] == ["running", "finished", "finished"]
     assert document[2]["metrics"] == {"base": {"ndcg@10": 0.5}, "tuned": {"ndcg@10": 0.6}}
@@ -101,7 +101,7 @@ def test_state(used: Project, tmp_path: Path) -> None:
     assert call(used, "state", "backup", copy).stdout == copy + "\n"
     assert call(used, "state", "backup", copy).exit_code == 64
     assert call(used, "state", "backup", "--force", copy).exit_code == 0
-    with project_lock(used, "ftspec apply a.yaml"):
+    with project_lease(used, "ftspec apply a.yaml"):
         locked = call(used, "state", "rebuild")
     assert locked.exit_code == 4
     assert "ftspec apply a.yaml" in locked.stderr
@@ -124,7 +124,7 @@ def test_logs_follow_until_the_run_ends(project: Project) -> None:
     log = folder / "trainer.log"
     log.write_text("one\n")
     result: list[Result] = []
-    with project_lock(project, "ftspec apply"):
+    with project_lease(project, "ftspec apply"):
         reader = threading.Thread(target=lambda: result.append(call(project, "logs", "-f")))
         reader.start()
         reader.join(0.5)

@@ -250,7 +250,7 @@ def test_not_a_database(project: Project) -> None:
 
 def test_duckdb_is_imported_only_when_used() -> None:
     code = (
-        "import sys, ftspec.store.ledger, ftspec.store.rebuild, ftspec.store.registry, ftspec.store.locks, "
+        "import sys, ftspec.store.ledger, ftspec.store.rebuild, ftspec.store.registry, ftspec.store.leases, "
         "ftspec.run.launch; print([m for m in ('duckdb', 'torch', 'numpy', 'pyarrow', 'filelock') if m in sys.modules])"
     )
     assert (
