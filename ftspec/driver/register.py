@@ -12,9 +12,11 @@ from ftspec.evaluate.card import PASSPORT, write_card
 from ftspec.evaluate.card_text import read_trained
 from ftspec.evaluate.evidence import Evidence
 from ftspec.evaluate.gates import Outcome, Verdict
+from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.llm import LlmPlan
 from ftspec.plan.model import Plan
-from ftspec.store.files import write_atomically
+from ftspec.plan.space import space_id_of, weights_of
+from ftspec.store.files import file_sha256, files_below, write_atomically
 from ftspec.store.project import Project
 from ftspec.store.registry import ADAPTER, RegisteredModel, find_model_version, register_model
 
@@ -72,6 +74,7 @@ def register(
             "base_digest": plan.model.facts.digest,
             "verdict": verdict.verdict.value,
             "metrics": dict(metrics),
+            **_space(plan, model_folder),
         }
         registered = register_model(project, plan.name, model_folder, meta)
         target = export_target(plan)
@@ -84,6 +87,21 @@ def register(
     }
     write_atomically(out / NOTE, json.dumps(note, indent=1) + "\n")
     return registered
+
+
+def _space(plan: Plan, folder: Path) -> dict[str, str]:
+    if not isinstance(plan, EmbeddingPlan):
+        return {}
+    return {"space_id": space_id_of(plan.model, weights_of(weight_files(folder)))}
+
+
+def weight_files(folder: Path) -> dict[str, str]:
+    """sha256 of each file of weights that a model loads, by relative name; adapters are merged into them."""
+    return {
+        name: file_sha256(path)
+        for name, path in files_below(folder)
+        if path.suffix == ".safetensors" and not name.startswith(f"{ADAPTER}/")
+    }
 
 
 def registered_model(project: Project, note_folder: Path) -> RegisteredModel | None:

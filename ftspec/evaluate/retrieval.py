@@ -52,17 +52,23 @@ class TestSet:
 
 
 def evaluate_retrieval(
-    plan: EmbeddingPlan, split_dir: Path, base_dir: Path, tuned_dir: Path, out_dir: Path
+    plan: EmbeddingPlan,
+    split_dir: Path,
+    base_dir: Path,
+    tuned_dir: Path,
+    out_dir: Path,
+    *,
+    base_similarity: str | None = None,
 ) -> Evidence:
     """Score the base and the tuned embeddings, and write scores.jsonl, summary.json, rankings.jsonl.
 
     `split_dir` is the split artefact; `base_dir` and `tuned_dir` hold queries.npy and corpus.npy in
-    the order of its test files, and latency.json. Writes into `out_dir`, which exists. The same
-    inputs give the same bytes.
+    the order of its test files, and latency.json. `base_similarity` None: the planned one. Writes into
+    `out_dir`, which exists. The same inputs give the same bytes.
     """
     settings = plan.evaluation
     test = read_test_set(split_dir)
-    cosine = plan.model.similarity == "cosine"
+    similarity = {"base": base_similarity or plan.model.similarity, "tuned": plan.model.similarity}
     dimensions = settings.dimensions or (_width(tuned_dir),)
 
     values: dict[int, dict[str, Values]] = {}
@@ -77,7 +83,7 @@ def evaluate_retrieval(
                 query_ids=test.query_ids,
                 document_ids=test.document_ids,
                 top_k=settings.top_k,
-                cosine=cosine,
+                cosine=similarity[variant] == "cosine",
                 dimension=None if place == 0 else min(dimension, queries.shape[1]),
                 exclude=test.exclude,
             )

@@ -6,15 +6,16 @@ Versions are v1, v2, …; a number is never given twice, also not after a delete
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ftspec.diagnostics import codes
-from ftspec.diagnostics.model import Diagnostics, FtspecError
+from ftspec.diagnostics.model import Diagnostic, Diagnostics, FtspecError
 from ftspec.plan.codec import hash_of
+from ftspec.store.environments import environments_lock, pointers_to
 from ftspec.store.files import (
     clean_leftovers,
     discard,
@@ -53,6 +54,13 @@ class RegisteredModel:
     def kind(self) -> str:
         """Embedding | LLM. Versions of earlier releases do not say, and are embeddings."""
         return str(self.meta.get("kind", "Embedding"))
+
+    @property
+    def space_id(self) -> str | None:
+        """Which vectors those of this model may be compared with; None for models that make none, and for
+        versions of earlier releases."""
+        value = self.meta.get("space_id")
+        return value if isinstance(value, str) else None
 
     @property
     def adapter(self) -> Path | None:
@@ -136,16 +144,39 @@ def set_current(project: Project, name: str, version: str) -> None:
 
 def delete_model(project: Project, name: str, version: str) -> None:
     """Delete a version and its row. After the current one nothing is current: queries fall back to the
-    base model. Raises FTS615 when it does not exist."""
+    base model. Raises FTS615 when it does not exist, FTS685 when an environment points to it."""
     model, found = find_model_version(project, name, version)
     if model is None:
         raise FtspecError(*found)
-    if model.current:
-        (project.models / name / _CURRENT).unlink()
-    discard(model.path)
+    with environments_lock(project):
+        refuse_promoted(project, (model,))
+        if model.current:
+            (project.models / name / _CURRENT).unlink()
+        discard(model.path)
     ledger = Ledger(project)
     if ledger.exists:
         forget_model(ledger, name, version)
+
+
+def refuse_promoted(project: Project, models: Iterable[RegisteredModel]) -> None:
+    """Raise FTS685 for versions that environments point to."""
+    pointed = [(model, pointers_to(project, model.name, model.version)) for model in models]
+    raised = [
+        Diagnostic(
+            code=codes.VERSION_PROMOTED,
+            detail=f"{model.name} {model.version} is in {', '.join(each.environment for each in places)}",
+            help=f"ftspec rollback {model.name} --to {places[0].environment}, or promote another version",
+        )
+        for model, places in pointed
+        if places
+    ]
+    if raised:
+        raise FtspecError(*raised)
+
+
+def is_intact(model: RegisteredModel) -> bool:
+    """Are its files those that were registered? Reads all of them."""
+    return model.path.is_dir() and folder_digest(model.path) == model.digest
 
 
 def note_model(project: Project, model: RegisteredModel) -> None:
