@@ -53,6 +53,12 @@ UNSUPPORTED_YAML = define(
     "Anchors, aliases, merge keys and tags are refused: a reviewed file should read as it runs.\n"
     "Use `extends` to share parts between specs.",
 )
+MERGE_CONFLICT = define(
+    "FTS108",
+    "error",
+    "a merge conflict was left in the file",
+    "Git marks what it could not merge with lines of `<<<<<<<`, `=======` and `>>>>>>>`. Decide what stays.",
+)
 
 # --- 2xx schema ------------------------------------------------------------------------------
 UNKNOWN_KIND = define(

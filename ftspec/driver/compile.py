@@ -44,6 +44,23 @@ def compile_spec(
     found.extend(here)
     if document is None:
         return None, found
+    compiled, here = compile_document(
+        document, path, project=project, overrides=overrides, hardware_name=hardware_name
+    )
+    found.extend(here)
+    return compiled, found
+
+
+def compile_document(
+    document: Document,
+    path: Path,
+    *,
+    project: Project,
+    overrides: Sequence[str] = (),
+    hardware_name: str | None = None,
+) -> tuple[Compilation | None, Diagnostics]:
+    """The same for a text that was read already; `path` is what the plan calls its spec."""
+    found = Diagnostics()
     spec, here = check_spec(document)
     found.extend(here)
     if spec is None or found.has_errors:

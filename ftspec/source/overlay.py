@@ -9,10 +9,12 @@ the command, not of the file they stand in: so one can tell from the spec alone 
 """
 
 import os
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ftspec.diagnostics.codes import BAD_OVERLAY, FILE_NOT_READABLE, NOT_A_MAPPING
+from ftspec.diagnostics.codes import BAD_OVERLAY, FILE_NOT_READABLE, MERGE_CONFLICT, NOT_A_MAPPING
 from ftspec.diagnostics.model import Diagnostics, Related
 from ftspec.source.node import Node
 from ftspec.source.parse import parse_yaml
@@ -20,24 +22,33 @@ from ftspec.source.text import SourceText
 
 MAX_BYTES = 400_000
 
+TextOf = Callable[[Path], tuple[str | None, str]]
+
+_CONFLICT = re.compile(r"^(<{7}|>{7}|\|{7})( .*)?$", re.MULTILINE)
+
 
 @dataclass(slots=True)
 class Reader:
-    """Reads files once each, and follows `extends`."""
+    """Reads files once each, and follows `extends`. `text_of` and `label` serve files of another time: `label`
+    stands before their paths in messages."""
 
     found: Diagnostics
+    text_of: TextOf
+    label: str = ""
     read: dict[Path, Node | None] = field(default_factory=dict)
 
     def spec(self, path: Path) -> Node | None:
         """The merged tree of the file at `path`."""
-        text, problem = read_text(path)
+        text, problem = self.text_of(path)
         if text is None:
-            self.found.add(FILE_NOT_READABLE, f"`{path}` {problem}")
+            self.found.add(FILE_NOT_READABLE, f"`{self.label}{path}` {problem}")
             return None
         return self._merged(path, text, (path.resolve(),))
 
     def _merged(self, path: Path, text: str, chain: tuple[Path, ...]) -> Node | None:
-        source = SourceText(path=_shown(path), text=text)
+        source = SourceText(path=self.label + _shown(path), text=text)
+        if self._in_conflict(source):
+            return None
         root = parse_yaml(source, self.found)
         if root is None:
             if not any(item.is_error for item in self.found):
@@ -88,7 +99,7 @@ class Reader:
             self.found.add(BAD_OVERLAY, f"the files extend each other: {files}", primary=item.span())
             return None
         if resolved not in self.read:
-            text, problem = read_text(target)
+            text, problem = self.text_of(target)
             if text is None:
                 self.found.add(
                     BAD_OVERLAY,
@@ -101,6 +112,20 @@ class Reader:
             self.read[resolved] = self._merged(target, text, (*chain, resolved))
             self._mention(item, before)
         return self.read[resolved]
+
+    def _in_conflict(self, source: SourceText) -> bool:
+        """At the start of a line no spec holds what git writes where a merge was left open."""
+        marks = [*_CONFLICT.finditer(source.text)]
+        if not marks:
+            return False
+        first = marks[0]
+        self.found.add(
+            MERGE_CONFLICT,
+            f"`{first[1]}` at line {source.line_of(first.start()) + 1}",
+            primary=source.span(*first.span()),
+            help="keep one side, and remove the lines with `<<<<<<<`, `=======` and `>>>>>>>`",
+        )
+        return True
 
     def _mention(self, item: Node, before: int) -> None:
         """Faults of an inherited file also say who inherits it."""
