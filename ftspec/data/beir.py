@@ -37,6 +37,9 @@ class BeirSource:
     def settings(self) -> dict[str, object]:
         return {"type": "beir"}
 
+    def columns(self) -> tuple[str, ...]:
+        return ()
+
     def rows(self, done: FileDone) -> Iterator[Row | RowFault]:
         """One row for each pair judged relevant; judged ids that are nowhere are faults."""
         documents, queries, judged, faults = self._read(done)

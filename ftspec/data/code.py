@@ -53,6 +53,9 @@ class CodeSource:
     def settings(self) -> dict[str, object]:
         return {"type": "code", "left_out": [str(fault) for fault in self.left_out]}
 
+    def columns(self) -> tuple[str, ...]:
+        return ()
+
     def rows(self, done: FileDone) -> Iterator[Row | RowFault]:
         """Rows in the order of file names; a file that cannot be parsed is one fault."""
         yield from self.left_out

@@ -88,6 +88,7 @@ def collect(
                 rows=count,
                 skipped=len(faults),
                 skip_examples=tuple(str(fault) for fault in faults[:EXAMPLES]),
+                columns=source.columns(),
             )
         )
     if found.has_errors:

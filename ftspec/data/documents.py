@@ -37,6 +37,9 @@ class DocumentsSource:
         written = [[row.document_id, row.question] for row in self.written]
         return {"type": "documents", "written": hash_of(written)}
 
+    def columns(self) -> tuple[str, ...]:
+        return ()
+
     def rows(self, done: FileDone) -> Iterator[Row | RowFault]:
         yield from self.faults
         texts = dict(self.documents)

@@ -132,6 +132,7 @@ def collect_text(
                 rows=len(rows),
                 skipped=len(faults),
                 skip_examples=tuple(str(fault) for fault in faults[:EXAMPLES]),
+                columns=source.columns(),
             )
         )
     if found.has_errors:

@@ -10,7 +10,7 @@ from ftspec.data.cells import RowError, check_columns, list_of, text_of, texts_o
 from ftspec.data.llm_rows import LlmRow, Message
 from ftspec.data.paths import require, resolve_path
 from ftspec.data.rows import RowFault, SourceFile, text_id
-from ftspec.data.table_files import Record, format_of, read_records
+from ftspec.data.table_files import Record, format_of, read_records, table_columns
 from ftspec.plan.llm_data import LlmSource
 
 ROLES = ("system", "user", "assistant", "tool")
@@ -30,6 +30,10 @@ class TextSource(Protocol):
     @property
     def settings(self) -> dict[str, object]:
         """What besides the files' content decides the rows; plain JSON values."""
+        ...
+
+    def columns(self) -> tuple[str, ...]:
+        """Sorted names of all columns of the table, read or not; empty for what is no table."""
         ...
 
     def rows(self) -> Iterator[LlmRow | RowFault]: ...
@@ -58,6 +62,9 @@ class TableText:
     @property
     def settings(self) -> dict[str, object]:
         return {"type": self.type, "format": self.format, "roles": dict(sorted(self.roles.items()))}
+
+    def columns(self) -> tuple[str, ...]:
+        return table_columns(self.path, self.format)
 
     def synthetic_digest(self) -> None:
         return None

@@ -21,10 +21,10 @@ from ftspec.data.llm_sides import resolve_render
 from ftspec.data.llm_survey import make_sides, read_digests, read_text_dataset, split_counts, token_counts
 from ftspec.data.llm_tokenizer import LlmTokenizer
 from ftspec.data.rows import Progress
+from ftspec.data.source_facts import source_facts
 from ftspec.data.sources import overall_digest
 from ftspec.diagnostics.codes import ARTIFACT_DAMAGED, STALE_PLAN
 from ftspec.diagnostics.model import Diagnostics, FtspecError
-from ftspec.plan.facts import SourceFacts
 from ftspec.plan.llm_data import RaftFacts
 
 _DAMAGE = (OSError, ValueError, KeyError, TypeError)  # what reading a folder of ours may raise
@@ -155,10 +155,7 @@ def _read_ingested(folder: Path) -> LlmDataset:
     return LlmDataset(
         rows=_read_rows(folder / "rows.jsonl"),
         evaluation=_read_rows(given) if given.is_file() else None,
-        sources=tuple(
-            SourceFacts(**{**source, "skip_examples": tuple(source["skip_examples"])})
-            for source in report["sources"]
-        ),
+        sources=tuple(source_facts(source) for source in report["sources"]),
         duplicates_removed=report["duplicates_removed"],
         raft=None if raft is None else RaftFacts(**{**raft, "examples": tuple(raft["examples"])}),
     )

@@ -18,15 +18,16 @@ from ftspec.data.llm_sides import Side, SideMaker, resolve_render
 from ftspec.data.llm_sources import TextSource
 from ftspec.data.llm_tokenizer import LlmTokenizer, tokenizer_digest
 from ftspec.data.rows import Progress, order_hash
+from ftspec.data.source_facts import source_facts
 from ftspec.data.sources import overall_digest
 from ftspec.diagnostics.codes import MODEL_NOT_READABLE, SOURCE_NOT_FOUND
 from ftspec.diagnostics.model import Diagnostics, FtspecError
-from ftspec.plan.facts import SourceFacts, TextLengths
+from ftspec.plan.facts import TextLengths
 from ftspec.plan.llm_data import LlmDataFacts, RaftFacts
 from ftspec.plan.llm_stages import VERSIONS
 from ftspec.store.digests import DigestCache
 
-SURVEY_VERSION = 1  # raise it when the same data and settings give other facts
+SURVEY_VERSION = 2  # raise it when the same data and settings give other facts
 _STAGES = ("ingest", "split", "tokenize")
 _LENGTHS = ("lengths", "prompt_lengths", "completion_lengths", "sequence_lengths")
 
@@ -271,7 +272,7 @@ def _load(file: Path) -> LlmDataFacts | None:
 def llm_facts_from_json(document: dict[str, Any]) -> LlmDataFacts:
     """The inverse of `asdict`. Raises TypeError or KeyError for another shape."""
     fields = {key: _tuples(value) for key, value in document.items()}
-    fields["sources"] = tuple(SourceFacts(**_frozen(source)) for source in document["sources"])
+    fields["sources"] = tuple(source_facts(source) for source in document["sources"])
     for name in _LENGTHS:
         fields[name] = TextLengths(**document[name])
     if document["raft"] is not None:

@@ -14,7 +14,7 @@ from ftspec.data.llm_sources import checked_records, slices_of, unique
 from ftspec.data.paths import require, resolve_path
 from ftspec.data.raft import NoSpanError, RaftQuestion, documents_needed, raft_row
 from ftspec.data.rows import RowFault, SourceFile, text_id
-from ftspec.data.table_files import Record, format_of
+from ftspec.data.table_files import Record, format_of, table_columns
 from ftspec.diagnostics.codes import FEW_DOCUMENTS
 from ftspec.diagnostics.model import Diagnostic, FtspecError
 from ftspec.plan.llm_data import LlmSource, RaftFile, RaftPlan
@@ -66,6 +66,13 @@ class RaftSource:
             )
         ]
         return {"type": "raft", "files": files, **plan}
+
+    def columns(self) -> tuple[str, ...]:
+        """Of the questions, else of the documents."""
+        plan, path = self.plan.documents, self.documents
+        if self.plan.questions is not None and self.questions is not None:
+            plan, path = self.plan.questions, self.questions
+        return table_columns(path, format_of(path, plan.format))
 
     def synthetic_digest(self) -> str | None:
         """Of what a model wrote for this source; None where nothing is. Raises FtspecError as `rows` does."""

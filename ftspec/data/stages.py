@@ -15,11 +15,11 @@ from ftspec.data.files import new_folder, read_lines, write_document, write_line
 from ftspec.data.parts import Parts, divide
 from ftspec.data.request import DataRequest
 from ftspec.data.rows import EvalQuery, Evaluation, Progress, Row
+from ftspec.data.source_facts import source_facts
 from ftspec.data.sources import content_digest, open_sources, overall_digest
 from ftspec.data.survey import counts, read_dataset
 from ftspec.diagnostics.codes import ARTIFACT_DAMAGED, SOURCE_NOT_FOUND, STALE_PLAN
 from ftspec.diagnostics.model import Diagnostics
-from ftspec.plan.facts import SourceFacts
 from ftspec.store.digests import DigestCache
 
 _ROW_FIELDS = ("query_id", "query", "positive_id", "positive", "label", "score", "group")
@@ -98,10 +98,7 @@ def split(request: DataRequest, ingested: Path, out: Path) -> tuple[Path | None,
 def read_ingested(folder: Path) -> Dataset:
     """The dataset that `ingest` wrote. Raises OSError, ValueError, KeyError or TypeError if damaged."""
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    sources = tuple(
-        SourceFacts(**{**source, "skip_examples": tuple(source["skip_examples"])})
-        for source in report["sources"]
-    )
+    sources = tuple(source_facts(source) for source in report["sources"])
     given = folder / "evaluation"
     return Dataset(
         rows=tuple(map(_row, read_lines(folder / "rows.jsonl"))),

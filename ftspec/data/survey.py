@@ -14,13 +14,14 @@ from ftspec.data.lengths import text_lengths
 from ftspec.data.parts import SPLIT_VERSION, Parts, divide
 from ftspec.data.request import DataRequest
 from ftspec.data.rows import Evaluation, Progress, Row, Source
+from ftspec.data.source_facts import source_facts
 from ftspec.data.sources import content_digest, open_sources, overall_digest
 from ftspec.diagnostics.codes import MODEL_NOT_READABLE, SOURCE_NOT_FOUND
 from ftspec.diagnostics.model import Diagnostics
-from ftspec.plan.facts import EmbeddingDataFacts, SourceFacts, TextLengths
+from ftspec.plan.facts import EmbeddingDataFacts, TextLengths
 from ftspec.store.digests import DigestCache
 
-SURVEY_VERSION = 3  # raise it when the same data and settings give other facts
+SURVEY_VERSION = 4  # raise it when the same data and settings give other facts
 
 _last: tuple[str, Dataset] | None = None  # the dataset read last in this process, for a following ingest
 
@@ -228,10 +229,7 @@ def facts_from_json(document: dict[str, Any]) -> EmbeddingDataFacts:
     fields: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in document.items()
     }
-    fields["sources"] = tuple(
-        SourceFacts(**{**source, "skip_examples": tuple(source["skip_examples"])})
-        for source in document["sources"]
-    )
+    fields["sources"] = tuple(source_facts(source) for source in document["sources"])
     fields["query_lengths"] = TextLengths(**document["query_lengths"])
     fields["document_lengths"] = TextLengths(**document["document_lengths"])
     return EmbeddingDataFacts(**fields)

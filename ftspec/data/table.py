@@ -12,7 +12,7 @@ from ftspec.data.cells import RowError, check_columns, text_of, texts_of, value_
 from ftspec.data.paths import require, resolve_path
 from ftspec.data.relevance import evaluation_of
 from ftspec.data.rows import Evaluation, FileDone, Row, RowFault, SourceFile, normalise, text_id
-from ftspec.data.table_files import format_of, read_records
+from ftspec.data.table_files import format_of, read_records, table_columns
 from ftspec.plan.embedding import SourcePlan
 
 _LOOK_AHEAD = 100  # records whose keys are taken for the columns of a JSONL file
@@ -41,6 +41,9 @@ class TableSource:
             "roles": dict(sorted(self.roles.items())),
             "negatives": list(self.negative_columns),
         }
+
+    def columns(self) -> tuple[str, ...]:
+        return table_columns(self.path, self.format)
 
     def rows(self, done: FileDone) -> Iterator[Row | RowFault]:
         """Raises FtspecError: FTS701 for an unreadable file, FTS704 for a column that is nowhere."""

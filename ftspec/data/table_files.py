@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import itertools
 import json
 import zlib
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from ftspec.plan.formats import FORMATS, format_of_name
 
 _EXCERPT_CHARS = 160
 _MAX_FIELD_CHARS = 16_000_000
+_LOOK_AHEAD = 100  # records whose keys are taken for the columns of JSON
 
 
 class Record(NamedTuple):
@@ -54,6 +56,16 @@ def read_records(path: Path, format: str) -> Iterator[Record]:
             yield from _json(file)
         else:
             yield from _csv(file, "\t" if ".tsv" in path.name.lower() else ",")
+
+
+def table_columns(path: Path, format: str) -> tuple[str, ...]:
+    """Sorted names of all columns, read or not; of JSON those of the first hundred records. Raises
+    FtspecError (FTS701) as reading does."""
+    names: set[str] = set()
+    for record in itertools.islice(read_records(path, format), _LOOK_AHEAD):
+        if isinstance(record.value, dict):
+            names.update(map(str, record.value))
+    return tuple(sorted(names))
 
 
 @contextmanager

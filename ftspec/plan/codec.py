@@ -29,8 +29,8 @@ VOLATILE = (
     "estimates",  # calibrated by earlier runs
 )
 
-# Whether a value was written or left to its default; the value itself counts.
-NOT_IDENTITY = (*VOLATILE, "origins")
+# Whether a value was written or left to its default: the value itself counts. And how a file of it is laid out.
+NOT_IDENTITY = (*VOLATILE, "origins", "format_version")
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:

@@ -85,6 +85,7 @@ class SourceFacts:
     rows: int
     skipped: int
     skip_examples: tuple[str, ...]  # "file:line: reason", at most three
+    columns: tuple[str, ...] = ()  # of a table, sorted; those that the spec does not read too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from ftspec.plan.facts import DataFacts, Machine, ModelFacts, Scalar
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.reasons import Reason
 
-FORMAT_VERSION = "1.0"  # minor: additive; major: refuse
+FORMAT_VERSION = "1.1"  # minor: additive; major: refuse
 
 Value = Scalar | tuple[Scalar, ...] | FrozenMap[Scalar]
 

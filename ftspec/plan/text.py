@@ -1,17 +1,33 @@
-"""The text of a plan file: written whole, read with its digest verified."""
+"""The text of a plan file: written whole, read with its digests verified."""
 
 import json
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from ftspec.diagnostics import codes
-from ftspec.diagnostics.model import Diagnostics
-from ftspec.plan.codec import digest, plan_document
+from ftspec.diagnostics.model import Diagnostics, Severity
+from ftspec.plan.codec import NOT_IDENTITY, digest, hash_of, plan_document, without
+from ftspec.plan.contract import Contract, contract_digest, contract_document, contract_of
 from ftspec.plan.fingerprints import realisation_fingerprint, semantic_fingerprint
 from ftspec.plan.kinds import PLAN_TYPES
 from ftspec.plan.model import FORMAT_VERSION, Plan
+
+_MAKE = "make a plan file with `ftspec plan SPEC --out FILE`"
+_DERIVED = ("semantic_fingerprint", "realisation_fingerprint", "backend")
+_CONFLICT = ("<<<<<<< ", ">>>>>>> ")
+READABLE = ("format_version", "kind", "name", "spec_path", "spec_hash", "digest", "backend")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedPlan:
+    """A plan file. `contract` is None in plans of runs, and in files that older versions wrote."""
+
+    plan: Plan
+    contract: Contract | None
+    format_version: str
 
 
 @cache
@@ -19,9 +35,13 @@ def _adapter(kind: str) -> TypeAdapter[Plan]:
     return TypeAdapter(PLAN_TYPES[kind])
 
 
-def plan_to_json(plan: Plan) -> str:
-    """The text of a plan file: the plan, its digest and fingerprints, indented for people."""
-    return json.dumps({**summary_head(plan), **plan_document(plan)}, indent=1, ensure_ascii=False) + "\n"
+def plan_to_json(plan: Plan, contract: Contract | None = None) -> str:
+    """The text of a plan file: the plan, its digest and fingerprints, and what it promises, for people too."""
+    document = {**summary_head(plan), **plan_document(plan)}
+    if contract is not None:
+        document["contract"] = contract_document(contract)
+        document["contract_digest"] = contract_digest(contract, document["digest"])
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
 def summary_head(plan: Plan) -> dict[str, Any]:
@@ -35,68 +55,112 @@ def summary_head(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _minor(version: str) -> int:
-    minor = version.partition(".")[2]
-    return int(minor) if minor.isdecimal() else 0
-
-
 def plan_from_json(text: str, *, name: str) -> tuple[Plan | None, Diagnostics]:
-    """Read a plan file and verify its digest. `name` is the path for messages."""
+    """Read a plan file and verify its digests. `name` is the path for messages."""
+    saved, found = saved_from_json(text, name=name)
+    return (None if saved is None else saved.plan), found
+
+
+def saved_from_json(text: str, *, name: str, lenient: bool = False) -> tuple[SavedPlan | None, Diagnostics]:
+    """Read a plan file and verify its digests: FTS603, FTS604, FTS616.
+
+    Older minor versions are read. `lenient`, for showing only: an edited file and a newer minor version are
+    read as far as they are understood, and what is wrong with them is a warning.
+    """
+    document, found = document_of(text, name=name)
+    if document is None:
+        return None, found
+    version = str(document["format_version"])
+    _check_version(version, found, name, lenient=lenient)
+    kind = document.get("kind")
+    if not found.has_errors and kind not in PLAN_TYPES:
+        found.add(
+            codes.PLAN_NOT_READABLE,
+            f"{name} is of kind {kind!r:.80}; this ftspec knows {', '.join(PLAN_TYPES)}",
+            help="make the plan again",
+        )
+    if found.has_errors:
+        return None, found
+    stated = {key: document.pop(key, None) for key in ("digest", "contract", "contract_digest", *_DERIVED)}
+    try:
+        plan = _adapter(str(kind)).validate_json(json.dumps(document))
+        contract = None if stated["contract"] is None else contract_of(stated["contract"])
+    except (ValidationError, ValueError) as error:
+        why = "; written by an older ftspec" if _minor(version) < _minor(FORMAT_VERSION) else ""
+        found.add(codes.PLAN_NOT_READABLE, f"{name}: {_first_fault(error)}{why}", help="make the plan again")
+        return None, found
+    edited = None
+    if stated["digest"] != hash_of(without(document, NOT_IDENTITY)):
+        edited = "its content does not have the digest that it states"
+    elif contract is None and stated["contract_digest"] is not None:
+        edited = "its contract was taken out"
+    elif contract is not None and stated["contract_digest"] != contract_digest(contract, stated["digest"]):
+        edited = "its contract does not have the digest that it states"
+    if edited is not None:
+        found.add(
+            codes.PLAN_EDITED,
+            f"{name}: {edited}",
+            help="change the spec instead, and make a new plan",
+            severity=Severity.WARNING if lenient else None,
+        )
+    plan = replace(plan, format_version=FORMAT_VERSION)
+    saved = SavedPlan(plan=plan, contract=contract, format_version=version)
+    return (None if found.has_errors else saved), found
+
+
+def document_of(text: str, *, name: str) -> tuple[dict[str, Any] | None, Diagnostics]:
+    """The JSON of a plan file of any version. FTS616 tells what it is instead."""
     found = Diagnostics()
     try:
         document = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        found.add(
-            codes.PLAN_NOT_READABLE,
-            f"{name} is not JSON ({error})",
-            help="make a plan file with `ftspec plan SPEC --out FILE`",
-        )
+    except (ValueError, RecursionError) as error:
+        if any(line.startswith(_CONFLICT) for line in text.splitlines()):
+            found.add(
+                codes.PLAN_NOT_READABLE, f"{name} holds a conflict of git, not settled", help="make it again"
+            )
+        elif text.lstrip().startswith("{") and not text.rstrip().endswith("}"):
+            found.add(
+                codes.PLAN_NOT_READABLE,
+                f"{name} ends in the middle: it was written or copied in part",
+                help="copy it again, or make it again",
+            )
+        else:
+            found.add(codes.PLAN_NOT_READABLE, f"{name} is not JSON ({error})", help=_MAKE)
         return None, found
     if not isinstance(document, dict) or "format_version" not in document:
-        found.add(
-            codes.PLAN_NOT_READABLE,
-            f"{name} has no format_version",
-            help="make a plan file with `ftspec plan SPEC --out FILE`",
-        )
+        found.add(codes.PLAN_NOT_READABLE, f"{name} has no format_version", help=_MAKE)
         return None, found
-    version = str(document["format_version"])
-    if version.partition(".")[0] != FORMAT_VERSION.partition(".")[0]:
+    return document, found
+
+
+def is_newer_major(version: str) -> bool:
+    """Of another major version than ours, which is not read at all."""
+    return version.partition(".")[0] != FORMAT_VERSION.partition(".")[0]
+
+
+def _check_version(version: str, found: Diagnostics, name: str, *, lenient: bool) -> None:
+    if is_newer_major(version):
         found.add(
             codes.PLAN_VERSION,
-            f"{name} has format {version}; this ftspec reads {FORMAT_VERSION}",
+            f"{name} has format {version:.40}; this ftspec reads {FORMAT_VERSION}",
             help="make the plan again",
         )
-        return None, found
-    if _minor(version) > _minor(FORMAT_VERSION):
+    elif _minor(version) > _minor(FORMAT_VERSION):
         found.add(
             codes.PLAN_VERSION,
-            f"{name} has format {version}, made by a newer ftspec; this one reads {FORMAT_VERSION}",
+            f"{name} has format {version:.40}, made by a newer ftspec; this one reads {FORMAT_VERSION}",
             help="update ftspec, or make the plan again",
+            severity=Severity.WARNING if lenient else None,
         )
-        return None, found
-    claimed = document.pop("digest", None)
-    for key in ("semantic_fingerprint", "realisation_fingerprint", "backend"):
-        document.pop(key, None)
-    kind = document.get("kind")
-    if kind not in PLAN_TYPES:
-        found.add(
-            codes.PLAN_NOT_READABLE,
-            f"{name} is of kind {kind!r}; this ftspec knows {', '.join(PLAN_TYPES)}",
-            help="make the plan again",
-        )
-        return None, found
-    try:
-        plan = _adapter(kind).validate_json(json.dumps(document))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        found.add(codes.PLAN_NOT_READABLE, f"{name}: {place}: {first['msg']}", help="make the plan again")
-        return None, found
-    if claimed != digest(plan):
-        found.add(
-            codes.PLAN_EDITED,
-            f"{name}: its content does not have the digest that it states",
-            help="change the spec instead, and make a new plan",
-        )
-        return None, found
-    return plan, found
+
+
+def _minor(version: str) -> int:
+    minor = version.partition(".")[2]
+    return int(minor) if minor.isdecimal() and len(minor) < 10 else 0
+
+
+def _first_fault(error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
