@@ -246,6 +246,7 @@ _SPEC = (
     _rule("export.path", EXPORT, "The model is copied to another place."),
     # Of the world, not of the spec.
     _rule("machine", REALISATION, "The plan is made for another machine.", _BOTH, _HERE),
+    _rule("packages.*", REALISATION, "The same plan, computed by other versions of the backend's packages."),
     _rule("ftspec", RETRAIN, "This version of ftspec trains otherwise, or one of the plans was made by another one."),
 )  # fmt: skip
 
@@ -309,6 +310,8 @@ def rule_path(path: Sequence[str | int]) -> str:
     steps = ["*" if isinstance(step, int) else step for step in path]
     if steps[0] == "gates" and len(steps) > 1:
         steps[1] = "*"
+    elif steps[0] == "packages" and len(steps) > 1:
+        steps = ["packages", "*"]
     elif steps[:2] == ["metadata", "labels"]:
         steps = steps[:2]
     return ".".join(steps)
