@@ -4,11 +4,12 @@ T = rows × length tokens of a micro-batch, V vocabulary, L layers; widths h hid
 k = key-value heads × head size, f feed-forward. P parameters of the base, A of the adapters.
 
 How it was checked. The bytes that a layer keeps equal what torch saves for the backward pass of a Llama layer
-(transformers 5.23, peft 0.21, torch 2.13 on a CPU; saved tensors counted to the byte, with and without a
-padding mask, dropout, DoRA, autocast and eager attention). Whole steps were measured as resident memory on a
-CPU, see tests/estimate/test_measured_decoder.py. Not checked: every number on CUDA (kernels there keep the
-same tensors, their workspaces are not counted), the quantised bases, and Metal, whose rules were fitted to
-mlx on a CPU.
+(transformers 5.23, peft 0.21, torch 2.13 on a CPU; saved tensors counted within 1 %, with and without a padding
+mask, dropout, DoRA, autocast and eager attention). Peaks of whole runs of the reference backend on a CPU were
+predicted from 3 % below to 6 % above (tests/estimate/test_measured_decoder.py). The rules of `mps` were fitted
+to mlx on a CPU: 2 to 13 % above for LoRA in bf16, up to twice as much for DoRA, quantised bases and full training.
+Not checked: every number on CUDA (kernels there keep the same tensors, their workspaces are not counted), bases
+quantised by bitsandbytes, and Metal itself.
 """
 
 from dataclasses import dataclass, field
