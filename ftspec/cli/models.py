@@ -14,6 +14,8 @@ from ftspec.cli.common import (
     tell,
     terminal_width,
 )
+from ftspec.diagnostics.model import FtspecError
+from ftspec.store.project import Project
 
 
 @click.group("models")
@@ -42,11 +44,12 @@ def list_command(format_: str, project_folder: Path | None) -> None:
     from ftspec.store.registry import list_models
     from ftspec.view.models import model_document, render_models
 
-    models = list_models(find_project(project_folder))
+    project = find_project(project_folder)
+    models, places = list_models(project), _places(project, format_)
     if format_ == "json":
-        echo_json([model_document(model) for model in models])
+        echo_json([model_document(model, environments=places) for model in models])
     elif models:
-        click.echo(render_models(models, width=terminal_width()), nl=False)
+        click.echo(render_models(models, environments=places, width=terminal_width()), nl=False)
     else:
         click.echo("no model is registered yet; `ftspec apply SPEC` makes one", err=True)
 
@@ -61,12 +64,28 @@ def show_command(name: str, version: str | None, format_: str, project_folder: P
     from ftspec.serve.served import find_registered, read_passport
     from ftspec.view.models import model_document, render_model
 
-    model = find_registered(find_project(project_folder), name, version)
+    project = find_project(project_folder)
+    model, places = find_registered(project, name, version), _places(project, format_)
     passport = read_passport(model.path)
     if format_ == "json":
-        echo_json({**model_document(model), "passport": passport})
+        echo_json({**model_document(model, environments=places), "passport": passport})
     else:
-        click.echo(render_model(model, passport), nl=False)
+        click.echo(render_model(model, passport, environments=places), nl=False)
+
+
+def _places(project: Project, format_: str) -> dict[tuple[str, str], list[str]]:
+    """The environments of each version. A file that cannot be used is told, and hides no model."""
+    from ftspec.store.environments import read_pointers
+
+    found: dict[tuple[str, str], list[str]] = {}
+    try:
+        pointers = read_pointers(project)
+    except FtspecError as error:
+        report(error.diagnostics, format_=format_)
+        return found
+    for environment, name in sorted(pointers):
+        found.setdefault((name, pointers[environment, name].version), []).append(environment)
+    return found
 
 
 @models_command.command("delete", short_help="Delete a version, or a whole model.")
@@ -75,10 +94,11 @@ def show_command(name: str, version: str | None, format_: str, project_folder: P
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @project_option
 def delete_command(name: str, version: str | None, yes: bool, project_folder: Path | None) -> None:
-    """Delete a version, or a model with all its versions. Runs and their evidence stay."""
+    """Delete a version, or a model with all its versions. Runs and their evidence stay. A version that an
+    environment points to is not deleted."""
     from ftspec.serve.served import find_registered
     from ftspec.store.leases import project_lease
-    from ftspec.store.registry import delete_model, list_models
+    from ftspec.store.registry import delete_model, list_models, refuse_promoted
 
     project = find_project(project_folder)
     if version is None:
@@ -91,6 +111,7 @@ def delete_command(name: str, version: str | None, yes: bool, project_folder: Pa
     if not yes:
         click.confirm(f"Delete {name} {named}?", abort=True, err=True)
     with project_lease(project, f"models delete {name}", notify=tell):
+        refuse_promoted(project, versions)  # before the first of them goes
         for model in versions:
             delete_model(project, name, model.version)
     click.echo(f"deleted {name} {named}")

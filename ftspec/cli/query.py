@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from ftspec.cli.common import echo_json, find_project, format_option, project_option, terminal_width
+from ftspec.cli.environment import environment_option
 
 
 @click.command("query")
@@ -15,6 +16,7 @@ from ftspec.cli.common import echo_json, find_project, format_option, project_op
 )
 @click.option("--base", "use_base", is_flag=True, help="Ask the untuned base model instead, to compare.")
 @click.option("--version", help="A version of the model; default: the current one.")
+@environment_option("--environment", help="The version that production, say, points to.")
 @click.option(
     "--all", "everything", is_flag=True, help="Search the training documents too; they are encoded once."
 )
@@ -26,6 +28,7 @@ def query_command(
     top_k: int,
     use_base: bool,
     version: str | None,
+    environment: str | None,
     everything: bool,
     format_: str,
     project_folder: Path | None,
@@ -39,19 +42,22 @@ def query_command(
     Examples:
       ftspec query stdlib-search "split a path into folder and file name"
       ftspec query stdlib-search "parse a date" --base
+      ftspec query stdlib-search "parse a date" --environment production
       ftspec query stdlib-search "read a zip archive" -k 10 --all --format json
     """
     from ftspec.serve.encoder import Encoder
     from ftspec.serve.index import open_index
     from ftspec.serve.query import search
-    from ftspec.serve.served import serve_model
+    from ftspec.serve.served import find_promoted, serve_model
     from ftspec.view.hits import hits_document, render_hits
 
     if not text.strip():
         raise click.UsageError("the query is empty")
-    if use_base and version is not None:
-        raise click.UsageError("--base and --version exclude each other")
+    if sum((use_base, version is not None, environment is not None)) > 1:
+        raise click.UsageError("--base, --version and --environment exclude each other")
     project = find_project(project_folder)
+    if environment is not None:
+        version = find_promoted(project, name, environment).version
     served = serve_model(project, name, version=version, use_base=use_base)
     if served.fallback:
         click.echo(f"note: {served.fallback}", err=True)

@@ -1,18 +1,29 @@
 """Registered models: a list, and one of them in full."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ftspec.evaluate.words import improvement, metric_gain_text, value_text
+from ftspec.plan.space import short_space
 from ftspec.store.registry import RegisteredModel
 from ftspec.view.safe_text import safe
 from ftspec.view.table import render_table
 
+Places = Mapping[tuple[str, str], Sequence[str]]  # (name, version) -> the environments that point to it
 
-def render_models(models: Sequence[RegisteredModel], *, width: int | None = None) -> str:
+
+def render_models(
+    models: Sequence[RegisteredModel],
+    *,
+    environments: Places = MappingProxyType({}),
+    width: int | None = None,
+) -> str:
     """One line per version; `*` marks the one that is current, which queries load."""
-    columns = ("", "model", "version", "holds", "metric", "base", "tuned", "gain", "registered (UTC)")
-    right = (False, False, False, False, False, True, True, True, False)
+    columns = (
+        "", "model", "version", "environments", "holds", "metric", "base", "tuned", "gain", "space", "registered (UTC)",
+    )  # fmt: skip
+    right = (False, False, False, False, False, False, True, True, True, False, False)
     rows = []
     for model in models:
         base, tuned = _metrics(model.meta, "base"), _metrics(model.meta, "tuned")
@@ -21,20 +32,27 @@ def render_models(models: Sequence[RegisteredModel], *, width: int | None = None
             (
                 "*" if model.current else "",
                 model.name,
-                model.version,
+                f"{model.version} (tainted)" if model.tainted else model.version,
+                ", ".join(environments.get((model.name, model.version), ())),
                 _holds(model),
                 primary or "",
                 *(_compared(primary, base[primary], tuned[primary]) if primary else ("", "", "")),
+                short_space(model.space_id),
                 model.registered[:16].replace("T", " "),
             )
         )
-    kept = [place for place, name in enumerate(columns) if name != "holds" or any(row[place] for row in rows)]
+    kept = [
+        place for place, name in enumerate(columns) if name not in _RARE or any(row[place] for row in rows)
+    ]
     return render_table(
         [columns[place] for place in kept],
         [[row[place] for place in kept] for row in rows],
         right=[right[place] for place in kept],
         width=width,
     )
+
+
+_RARE = ("environments", "holds", "space")  # left out where no version has any
 
 
 def _holds(model: RegisteredModel) -> str:
@@ -53,17 +71,22 @@ def _compared(metric: str, base: float, tuned: float) -> tuple[str, str, str]:
     return value_text(base), value_text(tuned), gain
 
 
-def render_model(model: RegisteredModel, passport: dict[str, Any]) -> str:
+def render_model(
+    model: RegisteredModel, passport: dict[str, Any], *, environments: Places = MappingProxyType({})
+) -> str:
     """Where a version lies, what it came from, and how to load it."""
     base, data = _object(passport, "base"), _object(passport, "data")
     facts = [
         ("version", f"{model.version}{' (current)' if model.current else ''}"),
         *((("kind", model.kind),) if model.kind != "Embedding" else ()),
+        ("in", ", ".join(environments.get((model.name, model.version), ()))),
         ("path", str(model.path)),
         ("digest", model.digest),
+        ("space", model.space_id),
         ("registered", model.registered),
         ("run", model.meta.get("run_id")),
         ("verdict", passport.get("verdict")),
+        ("tainted", "; ".join(model.tainted)),
         ("base", f"{base.get('id')} {base.get('digest')}"),
         *_adapter_facts(model, passport),
         ("data", data.get("digest")),
@@ -124,12 +147,14 @@ def _loading(model: RegisteredModel, passport: dict[str, Any]) -> list[str]:
     ]
 
 
-def model_document(model: RegisteredModel) -> dict[str, Any]:
+def model_document(model: RegisteredModel, *, environments: Places = MappingProxyType({})) -> dict[str, Any]:
     """A version as JSON values."""
     return {
         "name": model.name,
         "version": model.version,
         "current": model.current,
+        "environments": list(environments.get((model.name, model.version), ())),
+        "space_id": model.space_id,
         "kind": model.kind,
         "holds": _forms(model) if model.adapter else ["model"],
         "path": str(model.path),

@@ -1,0 +1,57 @@
+"""`ftspec history`"""
+
+from pathlib import Path
+
+import click
+
+from ftspec.cli.common import echo_json, find_project, format_option, project_option, report, terminal_width
+from ftspec.cli.environment import environment_option
+
+
+@click.command("history")
+@click.argument("name", required=False)
+@environment_option("--environment", help="Only this one.")
+@format_option("human", "json")
+@project_option
+def history_command(
+    name: str | None, environment: str | None, format_: str, project_folder: Path | None
+) -> None:
+    """Show which versions of a model stood in which environment, by what evidence, and who moved them.
+
+    `*` marks what an environment points to now.
+
+    \b
+    Examples:
+      ftspec history support-search
+      ftspec history --environment production --format json
+    """
+    from ftspec.store.environments import history, read_pointers
+    from ftspec.store.registry import find_model_version
+    from ftspec.view.environments import history_document, render_history
+
+    project = find_project(project_folder)
+    known, found = history(project, name)
+    chosen = [each for each in known if environment in (None, each.environment)]
+    report(found, format_=format_)
+    current = frozenset(each.id for each in read_pointers(project).values())
+    states = {}
+    for each in chosen:
+        model, _ = find_model_version(project, each.name, each.version)
+        if model is None:
+            states[each.id] = "gone"
+        elif model.digest != each.digest:
+            states[each.id] = "others"
+    if format_ == "json":
+        echo_json(history_document(chosen, current, states))
+        return
+    if not chosen:
+        place = f" to {environment}" if environment else ""
+        said = f"`{name}` was not promoted" if name else "nothing was promoted"
+        click.echo(f"{said}{place} yet", err=True)
+        return
+    names = sorted({each.name for each in chosen})
+    for number, each_name in enumerate(names):
+        if len(names) > 1:
+            click.echo(("\n" if number else "") + each_name)
+        mine = [each for each in chosen if each.name == each_name]
+        click.echo(render_history(mine, current, states, width=terminal_width()), nl=False)

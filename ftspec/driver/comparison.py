@@ -1,0 +1,164 @@
+"""Is a registered model better than the one that an environment holds? On its own held-out side, by what is
+stored, and where that is missing by running one stage for the present model in the backend's environment.
+
+The comparison is an artefact of its own (stage `promotion`), so the same question is answered once.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ftspec.diagnostics import codes
+from ftspec.diagnostics.model import Diagnostic, FtspecError
+from ftspec.driver.incumbent import CannotCompareError, encode_again, find_stored, same_model_as_baseline
+from ftspec.evaluate.evaluate import evaluate
+from ftspec.evaluate.evidence import Summary, read_summary
+from ftspec.evaluate.gates import Verdict, judge, read_verdict, write_verdict
+from ftspec.plan.codec import HASH_VERSION, hash_of, plan_document
+from ftspec.plan.frozen import FrozenMap
+from ftspec.plan.model import Gate, Plan
+from ftspec.plan.stages import GRAPHS, program_stages
+from ftspec.plan.text import plan_from_json
+from ftspec.store.artifacts import Artifact, Artifacts
+from ftspec.store.environments import Promotion
+from ftspec.store.leases import Notify
+from ftspec.store.project import Project
+from ftspec.store.registry import RegisteredModel
+from ftspec.target.model import Target
+
+STAGE = "promotion"
+_VERSION = 1
+_AGAIN = "`ftspec apply` of the spec makes it again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """`basis`: comparison, or baseline where the run itself was measured against that very model."""
+
+    basis: str
+    key: str | None
+    summary: Summary
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What a comparison may need to run a program."""
+
+    targets: Sequence[Target]
+    purpose: str  # the user's command, for the lease
+    tell: Callable[[str], None] = lambda text: None
+    notify: Notify | None = None
+
+
+def compare_models(
+    project: Project, candidate: RegisteredModel, present: Promotion, means: Means
+) -> Comparison:
+    """Judge `candidate` by the gates of its spec, with `present` in the place of the baseline.
+
+    Raises CannotCompareError where nothing could decide that, and FtspecError when files of the candidate's
+    run are gone, or a program fails.
+    """
+    plan = plan_of(project, str(candidate.meta.get("run_id")), candidate.version)
+    if present.kind != plan.kind:
+        raise CannotCompareError(
+            f"{present.model} is of kind {present.kind}, {candidate.version} of kind {plan.kind}"
+        )
+    keys = {stage.name: stage.key for stage in plan.stages}
+    store = Artifacts(project)
+    if same_model_as_baseline(project, plan, present):
+        return Comparison(
+            basis="baseline",
+            key=None,
+            summary=read_summary(_stored(project, "evaluate", keys).path),
+            verdict=read_verdict(_stored(project, "gate", keys).path),
+        )
+    judged = replace(plan, gates=promotion_gates(plan))
+    document = {
+        "stage": STAGE,
+        "version": _VERSION,
+        "hash_version": HASH_VERSION,
+        "evaluate": keys["evaluate"],
+        "present": present.digest,
+        "gates": plan_document(judged)["gates"],
+    }
+    key = hash_of(document)
+    artifact = store.find(STAGE, key)
+    if artifact is None:
+        _, _, tuned = program_stages(plan)
+        data, own = _stored(project, GRAPHS[plan.kind].data, keys), _stored(project, tuned, keys)
+        split = data if GRAPHS[plan.kind].data == "split" else _stored(project, "split", keys)
+        found = find_stored(project, plan, data, present) or encode_again(
+            project, plan, data, present, targets=means.targets, purpose=means.purpose, tell=means.tell,
+            notify=means.notify,
+        )  # fmt: skip
+        with scratch_folder(project, candidate) as out:
+            evidence = evaluate(
+                judged, split.path, found.folder, own.path, out, base_similarity=found.similarity
+            )
+            write_verdict(out, judge(judged, evidence))
+            artifact = store.publish(STAGE, key, out, document, algorithm=HASH_VERSION)
+    return Comparison(
+        basis="comparison",
+        key=key,
+        summary=read_summary(artifact.path),
+        verdict=read_verdict(artifact.path),
+    )
+
+
+def promotion_gates(plan: Plan) -> FrozenMap[Gate]:
+    """The gates of the spec, asked against what an environment holds.
+
+    A gain that the spec asks over an untrained base is too much to ask of every successor, so here no more
+    than a gain above 0 is asked; a loss that the spec allows stays allowed. The primary metric always has such
+    a bound: without one a pointer would move without evidence.
+    """
+    gates = {
+        metric: gate if gate.min_gain is None else replace(gate, min_gain=min(gate.min_gain, 0.0))
+        for metric, gate in plan.gates.items()
+    }
+    primary = gates.get(plan.evaluation.primary, Gate())
+    if primary.min_gain is None:
+        gates[plan.evaluation.primary] = replace(primary, min_gain=0.0)
+    return FrozenMap(gates)
+
+
+def plan_of(project: Project, run_id: str, what: str) -> Plan:
+    """The plan of a run. Raises FtspecError when it is gone or was changed."""
+    path = project.runs / run_id / "plan.json"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise _gone(
+            f"the plan of the run that made {what} ({project.relative(path)}): {error.strerror}"
+        ) from error
+    plan, found = plan_from_json(text, name=project.relative(path))
+    if plan is None:
+        raise FtspecError(*found)
+    return plan
+
+
+@contextmanager
+def scratch_folder(project: Project, model: RegisteredModel) -> Iterator[Path]:
+    """An empty folder of this process, gone at the end."""
+    folder = project.state / "promote" / f"{model.name}-{model.version}-{os.getpid()}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stored(project: Project, stage: str, keys: dict[str, str]) -> Artifact:
+    artifact = Artifacts(project).find(stage, keys[stage])
+    if artifact is None:
+        raise _gone(f"stage {stage} of the candidate's run is no longer in the store")
+    return artifact
+
+
+def _gone(detail: str) -> FtspecError:
+    return FtspecError(Diagnostic(code=codes.ARTIFACT_DAMAGED, detail=detail, help=_AGAIN))
