@@ -19,9 +19,9 @@ from ftspec.view.plan_sentences import (
 from ftspec.view.reasons import PROSE
 from ftspec.view.safe_text import safe
 
-MARKER = "<!-- ftspec-plan -->"  # finds the comment that is updated in place
+MARKER = "<!-- ftspec:plan -->"  # finds the comment that is updated in place
 _SPECIAL = re.compile(
-    r"(?P<mention>(?<!\w)[@#](?=\w))"  # GitHub turns these into links after Markdown is read
+    r"(?P<mention>(?:(?<![A-Za-z0-9])@|#)(?=\w))"  # GitHub turns these into links after Markdown is read
     r"|[\\`*_{}\[\]<>|~&$]|(?<=:)//|^[#+=-]|\bwww(?=\.)"
 )
 
