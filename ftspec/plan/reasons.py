@@ -53,6 +53,7 @@ class Reason(StrEnum):
     CHECKPOINTING_SAVES_MEMORY = "checkpointing_saves_memory"
     CHECKPOINTING_NOT_NEEDED = "checkpointing_not_needed"
     USABLE_CORES = "usable_cores"
+    TOO_NARROW_TO_SHARE = "too_narrow_to_share"  # threads would wait for each other longer than they work
     MALLOC_RETURNS_MEMORY = "malloc_returns_memory"  # glibc keeps freed blocks otherwise
     ATTENTION_KERNEL = "attention_kernel"
     MEMORY_OF_MACHINE = "memory_of_machine"
@@ -63,4 +64,5 @@ class Reason(StrEnum):
     # stages
     NO_ARTIFACT = "no_artifact"  # nothing with this key in the store
     ARTIFACT_MATCHES = "artifact_matches"  # same key, verified
+    ARTIFACT_TAINTED = "artifact_tainted"  # same key, but its inputs changed while it was made
     INPUT_CHANGED = "input_changed"  # an earlier run exists, but its key differs

@@ -47,6 +47,7 @@ PROSE: dict[Reason, str] = {
     Reason.BATCH_REJECTED: "this does not fit into memory",
     Reason.CHECKPOINTING_SAVES_MEMORY: "activations are computed again to save memory",
     Reason.CHECKPOINTING_NOT_NEEDED: "the activations fit into memory",
+    Reason.TOO_NARROW_TO_SHARE: "products of so narrow a model are over before threads have met",
     Reason.USABLE_CORES: "all cores that this process may use",
     Reason.THREADS_OF_DEVICE: "the accelerator computes; the CPU only feeds it",
     Reason.MALLOC_RETURNS_MEMORY: "freed memory goes back to the system; the run stays offline",
@@ -57,5 +58,6 @@ PROSE: dict[Reason, str] = {
     Reason.ENCODE_BATCH_FITS: "the largest useful batch that fits",
     Reason.NO_ARTIFACT: "nothing is stored yet",
     Reason.ARTIFACT_MATCHES: "stored, and its inputs are the same",
+    Reason.ARTIFACT_TAINTED: "an input changed while it was made",
     Reason.INPUT_CHANGED: "an input changed since it was stored",
 }

@@ -332,3 +332,13 @@ def test_no_memory_size_changes_the_batch(adapter: str, batch: int, memory_gib: 
     assert done.estimates is not None
     assert done.estimates.peak_memory_bytes <= (run.memory_limit_bytes or 0)
     assert least_peak(done, context) <= (run.memory_limit_bytes or 0)
+
+
+def test_a_narrow_model_gets_one_thread() -> None:
+    plan = first()
+    narrow = replace(plan, model=replace(plan.model, facts=replace(plan.model.facts, hidden_size=64)))
+    assert settled(plan, hardware(memory_gib=128), REFERENCE).execution.num_threads == 2
+    run = settled(narrow, hardware(memory_gib=128), REFERENCE)
+    assert run.execution.num_threads == 1
+    chosen = next(item for item in run.decisions if item.field == "execution.num_threads")
+    assert chosen.reason is Reason.TOO_NARROW_TO_SHARE
