@@ -97,6 +97,48 @@ LEASE_LOST = define(
     "project over, or somebody removed its lease with `ftspec unlock`. It stopped, so that not two write.",
 )
 LEASE_NOT_FOUND = define("FTS626", "error", "no such lease", "`ftspec unlock` lists them.")
+LOCK_DISAGREES = define(
+    "FTS630",
+    "error",
+    "ftspec.lock and the project disagree",
+    "The lock states the revision and digest of each model, the digest, rows and columns of each data source,\n"
+    "and the versions of the packages that numbers depend on. `plan --locked`, which CI implies, refuses when\n"
+    "one of them differs or is missing; otherwise it is a note. `ftspec lock` writes what is there now.",
+)
+LOCK_NOT_READABLE = define(
+    "FTS631",
+    "error",
+    "ftspec.lock cannot be used",
+    "It is written by `ftspec lock` and not by hand. A conflict of git in it is settled by taking either side\n"
+    "and writing it anew: git checkout --ours ftspec.lock && ftspec lock",
+)
+LOCK_VERSION = define(
+    "FTS632",
+    "error",
+    "ftspec.lock has a version that cannot be read",
+    "A newer ftspec wrote it. Update ftspec, or write it again with this one: delete it, and `ftspec lock`.",
+)
+LOCK_MISSING = define(
+    "FTS633",
+    "error",
+    "there is no ftspec.lock",
+    "`plan --locked` compares with a lock that stands at the root of the project. `ftspec lock` writes it.\n"
+    "Without the option, CI compares only where there is one.",
+)
+OTHER_HARDWARE = define(
+    "FTS634",
+    "note",
+    "the plan was made on other hardware, which this machine can stand in for",
+    "A saved plan runs exactly as it was planned wherever its device, processes, threads, precision and memory\n"
+    "are there. Its predicted time is that of the machine that it was planned for.",
+)
+PLAN_ELSEWHEN = define(
+    "FTS635",
+    "note",
+    "the plan was made in another state, which changes nothing in it",
+    "What the plan rests on is bound by content and has not moved. The commit, or packages of another machine,\n"
+    "are told for information.",
+)
 EXPORT_REFUSED = define(
     "FTS640",
     "error",
@@ -182,6 +224,13 @@ UNKNOWN_REVISION = define(
     "no such git revision",
     "A branch, a tag, a digest of a commit, or something like `HEAD~1` names a revision. A shallow clone\n"
     "holds only the last ones.",
+)
+NOT_COMPARABLE = define(
+    "FTS673",
+    "error",
+    "these two cannot be compared",
+    "`ftspec diff` compares specs, plan files, runs and revisions of them with each other, and a lock with a\n"
+    "lock, or with the lock in a plan file.",
 )
 NOT_IN_REVISION = define(
     "FTS672",

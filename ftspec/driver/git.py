@@ -153,6 +153,13 @@ def files_of(repository: Repository, commit: str, below: Path | None = None) -> 
     return tuple(part for part in result.text.split("\0") if part) if result.ok else ()
 
 
+def working_files(repository: Repository, below: Path) -> tuple[Path, ...]:
+    """Files of the working tree that git knows, or would know: ignored ones are left out."""
+    name = repository.inside(below) or "."
+    result = _git(repository.top, "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", name)
+    return tuple(repository.top / part for part in dict.fromkeys(result.text.split("\0")) if part)
+
+
 def changed_files(repository: Repository, commit: str, paths: Sequence[Path] = ()) -> tuple[ChangedFile, ...]:
     """Files of the working tree, untracked ones included, that are not what they are in the commit."""
     inside = [name for name in map(repository.inside, paths) if name is not None]

@@ -247,6 +247,9 @@ _SPEC = (
     # Of the world, not of the spec.
     _rule("machine", REALISATION, "The plan is made for another machine.", _BOTH, _HERE),
     _rule("packages.*", REALISATION, "The same plan, computed by other versions of the backend's packages."),
+    _rule("lock.models.*", SPACE_BREAK, "A name leads to other model files: whatever starts from it is another model."),
+    _rule("lock.data.*", RETRAIN, "A path leads to other rows; where it is evaluation data, nothing is retrained."),
+    _rule("lock.packages.*", REALISATION, "The same plan, computed by other versions of the backend's packages."),
     _rule("ftspec", RETRAIN, "This version of ftspec trains otherwise, or one of the plans was made by another one."),
 )  # fmt: skip
 
@@ -312,6 +315,8 @@ def rule_path(path: Sequence[str | int]) -> str:
         steps[1] = "*"
     elif steps[0] == "packages" and len(steps) > 1:
         steps = ["packages", "*"]
+    elif steps[0] == "lock":
+        steps = [*steps[:2], "*"]
     elif steps[:2] == ["metadata", "labels"]:
         steps = steps[:2]
     return ".".join(steps)

@@ -17,7 +17,7 @@ from ftspec.plan.difference import (
     StageReason,
 )
 from ftspec.plan.embedding import EmbeddingPlan
-from ftspec.plan.facts import TextLengths
+from ftspec.plan.facts import SourceFacts, TextLengths
 from ftspec.plan.fields import leaves
 from ftspec.plan.fingerprints import realisation_fingerprint
 from ftspec.plan.frozen import FrozenMap
@@ -108,11 +108,12 @@ def _of_world(old: Half, new: Half, before: Plan, after: Plan, known: set[str]) 
     if "evaluation.baseline" not in known and len(digests) == 2 and digests[0] != digests[1]:
         path: TreePath = ("evaluation", "baseline")
         rule = find_rule(path, new.kind, content=True)
-        yield _world(path, *digests, rule, old, new, text="evaluation.baseline#content")
-    for side, index, source, target in paired_sources(old, new, before, after):
+        yield _world(path, digests[0], digests[1], rule, old, new, text="evaluation.baseline#content")
+    for pair in paired_sources(old, new, before, after):
+        source, target = pair.old, pair.new
         if source is None or target is None or source.digest == target.digest:
             continue
-        path = ("data", side, index)
+        path = ("data", pair.side, pair.index)
         if any(f"{path_text(path)}.{name}" in _heads(known, path) for name in _NAMING):
             continue
         rule = find_rule(path, new.kind, content=True)
@@ -139,19 +140,37 @@ def _world(path: TreePath, before: Any, after: Any, rule: Rule, old: Half, new: 
     )
 
 
-def paired_sources(
-    old: Half, new: Half, before: Plan, after: Plan
-) -> Iterator[tuple[str, int, Any | None, Any | None]]:
-    """(side, index on the new side or where it was, facts before, facts after) of every data source."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourcePair:
+    """One data source on both sides; None: it is not there."""
+
+    side: str  # train | evaluation
+    old_index: int | None
+    new_index: int | None
+    old: SourceFacts | None
+    new: SourceFacts | None
+
+    @property
+    def index(self) -> int:
+        """On the new side, or where it was."""
+        index = self.new_index if self.new_index is not None else self.old_index
+        assert index is not None
+        return index
+
+
+def paired_sources(old: Half, new: Half, before: Plan, after: Plan) -> Iterator[SourcePair]:
     for side in ("train", "evaluation"):
-        one, other = old.spec["data"][side], new.spec["data"][side]
-        for a, b in matched(one, other):
-            index = b if b is not None else a
-            assert index is not None
-            yield side, index, _facts(before, side, a), _facts(after, side, b)
+        for one, other in matched(old.spec["data"][side], new.spec["data"][side]):
+            yield SourcePair(
+                side=side,
+                old_index=one,
+                new_index=other,
+                old=_facts(before, side, one),
+                new=_facts(after, side, other),
+            )
 
 
-def _facts(plan: Plan, side: str, index: int | None) -> Any | None:
+def _facts(plan: Plan, side: str, index: int | None) -> SourceFacts | None:
     if index is None:
         return None
     start = 0 if side == "train" else len(plan.data.train)
@@ -189,9 +208,9 @@ def _least(old: Plan, new: Plan, *, same: bool) -> Category | None:
     return Category.REALISATION if realisation_fingerprint(old) != realisation_fingerprint(new) else None
 
 
-def stages_of(old: Plan | None, new: Plan, lookup: Lookup) -> tuple[StageChange, ...]:
+def stages_of(old: Plan, new: Plan, lookup: Lookup) -> tuple[StageChange, ...]:
     """What `apply` of the new side would do now, and which of it is because of the changes."""
-    before = {} if old is None or old.kind != new.kind else {stage.name: stage.key for stage in old.stages}
+    before = {stage.name: stage.key for stage in old.stages} if old.kind == new.kind else {}
     seconds = {} if new.estimates is None else new.estimates.stage_seconds
     found = []
     for stage in new.stages:
@@ -207,7 +226,7 @@ def stages_of(old: Plan | None, new: Plan, lookup: Lookup) -> tuple[StageChange,
     return tuple(found)
 
 
-def costs_of(old: Plan | None, new: Plan, stages: tuple[StageChange, ...]) -> Costs | None:
+def costs_of(old: Plan, new: Plan, stages: tuple[StageChange, ...]) -> Costs | None:
     if new.estimates is None:
         return None
     changed = {each.name for each in stages if each.reason is StageReason.CHANGED}

@@ -17,7 +17,7 @@ from ftspec.spec.kinds import SPECS
 from tests.spec_leaves import rule_paths
 
 # Of the world: what a name leads to, the machine, ftspec itself.
-OF_THE_WORLD = {"machine", "packages.*", "ftspec"}
+OF_THE_WORLD = {"machine", "packages.*", "lock.models.*", "lock.data.*", "lock.packages.*", "ftspec"}
 
 
 @pytest.mark.parametrize("kind", SPECS)

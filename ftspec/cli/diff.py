@@ -1,0 +1,144 @@
+"""`ftspec diff`"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from ftspec.cli.common import (
+    echo_json,
+    fail,
+    find_project,
+    format_option,
+    hardware_option,
+    project_option,
+    report,
+    terminal_width,
+    wants_color,
+)
+from ftspec.cli.exits import CHANGES, DONE
+from ftspec.plan.difference import Difference
+
+
+@click.command("diff")
+@click.argument("sides", nargs=-1, metavar="[A [B]]")
+@click.option(
+    "--since",
+    metavar="REVISION",
+    help="Compare every spec (or those named) with what it was where this branch left REVISION.",
+)
+@click.option("--rules", is_flag=True, help="Print the categories, and the rule of every key.")
+@hardware_option
+@format_option("human", "json", "markdown")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when something changed, 0 when not.")
+@project_option
+def diff_command(
+    sides: tuple[str, ...],
+    since: str | None,
+    rules: bool,
+    hardware: str | None,
+    format_: str,
+    detailed_exitcode: bool,
+    project_folder: Path | None,
+) -> None:
+    """What a change costs: what of A runs again to get B, by meaning, not by text.
+
+    A side is a spec, a plan file, a run, a lock, or a file of a git revision (HEAD~1:specs/x.yaml). A spec
+    followed by @NAME is planned for that machine; @NAME alone is A on another machine. Without B, A is compared
+    with what it was in HEAD.
+
+    \b
+    Examples:
+      ftspec diff specs/pairs.yaml                          # not committed yet
+      ftspec diff main:specs/pairs.yaml specs/pairs.yaml
+      ftspec diff specs/pairs.yaml@laptop-cpu @h100x8       # two machines
+      ftspec diff reviewed.ftplan specs/pairs.yaml --detailed-exitcode
+      ftspec diff --since origin/main --format markdown
+    """
+    if rules:
+        _show_rules(format_)
+        return
+    project = find_project(project_folder)
+    if since is not None:
+        from ftspec.driver.diff import diff_since
+
+        found, here = diff_since(
+            since, tuple(Path(side) for side in sides), project=project, hardware_name=hardware
+        )
+        if any(each.is_error for each in here):
+            fail(here, format_=format_)
+        report(here, format_=format_)
+        _show_all(found, since, format_)
+        raise SystemExit(CHANGES if detailed_exitcode and any(not each.is_empty for each in found) else DONE)
+    if not 1 <= len(sides) <= 2:
+        raise click.UsageError("name two sides, or one to compare with HEAD, or --since REVISION")
+    from ftspec.driver.diff import diff
+
+    old, new = sides if len(sides) == 2 else (_in_head(sides[0]), sides[0])
+    one, here = diff(old, new, project=project, hardware_name=hardware)
+    if one is None or any(each.is_error for each in here):
+        fail(here, format_=format_)
+    report(here, format_=format_)
+    _show(one, format_)
+    raise SystemExit(CHANGES if detailed_exitcode and not one.is_empty else DONE)
+
+
+def _in_head(side: str) -> str:
+    from ftspec.driver.git import find_repository
+    from ftspec.driver.sides import split_machine
+
+    subject, machine = split_machine(side)
+    path = Path(subject)
+    if not path.is_file():
+        raise click.UsageError(f"{subject!r} is no file: name a second side to compare it with")
+    repository, found = find_repository(path.absolute().parent)
+    inside = None if repository is None else repository.inside(path)
+    if inside is None:
+        fail(found)
+    return f"HEAD:{inside}" + (f"@{machine}" if machine else "")
+
+
+def _show(found: Difference, format_: str) -> None:
+    if format_ == "json":
+        from ftspec.view.diff_json import diff_json
+
+        echo_json(diff_json(found))
+    elif format_ == "markdown":
+        from ftspec.view.diff_markdown import diff_markdown
+
+        click.echo(diff_markdown(found).rstrip("\n"))
+    else:
+        from ftspec.view.diff_human import render_diff
+
+        click.echo(render_diff(found, width=terminal_width(), color=wants_color(sys.stdout)).rstrip("\n"))
+
+
+def _show_all(found: Sequence[Difference], since: str, format_: str) -> None:
+    if format_ == "json":
+        from ftspec.plan.compare import costliest
+        from ftspec.view.diff_json import diff_json
+
+        worst = costliest(change for each in found for change in each.changes)
+        echo_json({"since": since, "category": worst, "diffs": [diff_json(each) for each in found]})
+    elif format_ == "markdown":
+        from ftspec.view.diff_markdown import diff_markdown
+
+        click.echo("\n".join(diff_markdown(each) for each in found).rstrip("\n"))
+    elif not found:
+        click.echo(f"No spec changed since {since}.")
+    else:
+        from ftspec.view.diff_human import render_diffs
+
+        click.echo(render_diffs(found, width=terminal_width(), color=wants_color(sys.stdout)).rstrip("\n"))
+
+
+def _show_rules(format_: str) -> None:
+    if format_ == "json":
+        from ftspec.view.diff_json import rules_json
+
+        echo_json(rules_json())
+        return
+    from ftspec.view.diff_human import render_rules
+
+    click.echo(render_rules(width=terminal_width(), color=wants_color(sys.stdout)).rstrip("\n"))

@@ -1,0 +1,43 @@
+"""A difference for programs."""
+
+from typing import Any
+
+from pydantic_core import to_jsonable_python
+
+from ftspec.plan.changes import MEANING, RULES
+from ftspec.plan.difference import Difference
+
+FORMAT_VERSION = "1.0"
+_HEAD = (
+    "category",
+    "changes",
+    "stages",
+    "decisions",
+    "estimates",
+    "fidelity",
+    "data",
+    "shifts",
+    "continuation",
+)
+
+
+def diff_json(found: Difference) -> dict[str, Any]:
+    """`format_version, category, changes [{path, old, new, category, why, rule, place}], stages [{name, action,
+    reason, seconds}], decisions [{field, old, new, reason, by, facts}], estimates {seconds, seconds_all,
+    factor, …}, fidelity [{field, old, new, difference}], data […], shifts […], continuation {form, refused,
+    …}, old, new, notes`. `category` is null where nothing changed."""
+    document: dict[str, Any] = to_jsonable_python(found, fallback=dict)
+    return {
+        "format_version": FORMAT_VERSION,
+        **{name: document[name] for name in _HEAD},
+        **{name: value for name, value in document.items() if name not in _HEAD},
+    }
+
+
+def rules_json() -> dict[str, Any]:
+    """The categories, cheapest first, and one rule for every key."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "categories": [{"name": str(name), "meaning": text} for name, text in MEANING.items()],
+        "rules": [to_jsonable_python(rule) for rule in RULES],
+    }
