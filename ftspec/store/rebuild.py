@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostics, FtspecError, Severity
 from ftspec.store.artifacts import Artifacts
+from ftspec.store.collected import is_collected
 from ftspec.store.environments import action_noun, history, promotion_row, restore, verify_environments
 from ftspec.store.ledger import Ledger
 from ftspec.store.project import Project
@@ -142,6 +143,8 @@ def _compare(db: "DuckDBPyConnection", project: Project, records: tuple[RunRecor
             )
         for table, wanted in _expected_counts(project, record).items():
             present = counts[table][run_id]
+            if wanted is None and is_collected(project.runs / run_id):
+                continue  # the evidence in the ledger is what was kept
             if wanted is None:
                 found.add(
                     codes.ARTIFACT_DAMAGED,
@@ -187,7 +190,8 @@ def _insert_evidence(db: "DuckDBPyConnection", project: Project, record: RunReco
     if curve is not None:
         insert_steps(db, record.run_id, record.spec_hash, curve)
     for stage, path, what in (("evaluate", scores, "per-query scores"), ("train", curve, "training curve")):
-        if path is None and record.stage_key(stage) is not None:
+        gone = path is None and not is_collected(project.runs / record.run_id)
+        if gone and record.stage_key(stage) is not None:
             found.add(
                 codes.ARTIFACT_DAMAGED,
                 f"run {record.run_id}: the artefact of `{stage}` is gone; what the ledger holds of its {what} is kept",

@@ -6,7 +6,6 @@ from typing import Any
 from ftspec.evaluate.evidence import Summary, summary_document
 from ftspec.evaluate.gates import Verdict, verdict_document
 from ftspec.evaluate.words import (
-    bound_text,
     finding,
     interval_text,
     metric_gain_text,
@@ -37,8 +36,7 @@ def render_comparison(summary: Summary, verdict: Verdict, *, present: str, candi
     table = render_table(heads, rows, right=(False, True, True, True, True, True))
     lines = [safe(finding(summary)), "", *(f"  {line}" for line in table.splitlines()), ""]
     lines += [
-        f"  {gate.outcome:<12} {metric_label(gate.metric)}: {bound_text(gate)}; {safe(gate.reason)}"
-        for gate in verdict.gates
+        f"  {gate.outcome:<12} {metric_label(gate.metric)}: {safe(gate.reason)}" for gate in verdict.gates
     ]
     return "\n".join(lines) + "\n"
 
