@@ -32,6 +32,11 @@ from ftspec.plan.model import Action, Plan
 @hardware_option
 @set_option
 @format_option("human", "json", "markdown")
+@click.option(
+    "--locked/--no-locked",
+    default=None,
+    help="Refuse when ftspec.lock and what is here disagree; default in CI where there is a lock.",
+)
 @click.option("--explain", is_flag=True, help="Say of every field how well the backend does it.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when apply would run something, 0 when not.")
 @project_option
@@ -41,13 +46,15 @@ def plan_command(
     hardware: str | None,
     overrides: tuple[str, ...],
     format_: str,
+    locked: bool | None,
     explain: bool,
     detailed_exitcode: bool,
     project_folder: Path | None,
 ) -> None:
     """Show what a spec would run on this machine (or another), what is reused, and why.
 
-    Plans execute no code from spec, model or data, use no network, and need no credential.
+    Plans execute no code from spec, model or data, and need no credential. They are always offline: all that
+    they read is the spec, ftspec.lock, and what lies on this machine.
 
     \b
     Examples:
@@ -55,8 +62,10 @@ def plan_command(
       ftspec plan spec.yaml --hardware h100x8
       ftspec plan spec.yaml --set train.learning_rate=3e-5 --out change.ftplan
       ftspec plan spec.yaml --format markdown        # a comment for a pull request
+      ftspec plan spec.yaml --locked                 # exactly what ftspec.lock states, as in CI
     """
     from ftspec.driver.compile import compile_spec
+    from ftspec.driver.lock_check import check_lock
     from ftspec.driver.planfile import is_spec_name
     from ftspec.plan.text import plan_to_json
 
@@ -67,6 +76,9 @@ def plan_command(
         spec, project=find_project(project_folder), overrides=overrides, hardware_name=hardware
     )
     if compiled is None:
+        fail(found, format_=format_)
+    found.extend(check_lock(compiled, find_project(project_folder), locked=locked, here=hardware is None))
+    if found.has_errors:
         fail(found, format_=format_)
     report(found, format_=format_)
     plan = compiled.plan

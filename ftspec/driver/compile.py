@@ -1,6 +1,6 @@
 """From the text of a spec to a plan: the front half of the compiler, in one call."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from ftspec.diagnostics.model import Diagnostic, Diagnostics
 from ftspec.driver.calibrate import calibrations
 from ftspec.driver.facts import World, gather
 from ftspec.driver.lookup import stored_stages
+from ftspec.hardware.model import Hardware
 from ftspec.plan.invariants import check_complete
 from ftspec.plan.model import Plan
 from ftspec.plan.stages import with_stages
@@ -34,10 +35,13 @@ def compile_spec(
     project: Project,
     overrides: Sequence[str] = (),
     hardware_name: str | None = None,
+    hardware: Hardware | None = None,
+    upgrade: Collection[str] = (),
 ) -> tuple[Compilation | None, Diagnostics]:
     """validate → gather facts → resolve → passes → stages.
 
-    Writes nothing but caches, executes nothing from spec, model or data, and uses no network.
+    Writes nothing but caches, executes nothing from spec, model or data, and uses no network. `hardware` and
+    `upgrade` are those of `gather`.
     """
     found = Diagnostics()
     document, here = load_document(path, overrides)
@@ -45,7 +49,13 @@ def compile_spec(
     if document is None:
         return None, found
     compiled, here = compile_document(
-        document, path, project=project, overrides=overrides, hardware_name=hardware_name
+        document,
+        path,
+        project=project,
+        overrides=overrides,
+        hardware_name=hardware_name,
+        hardware=hardware,
+        upgrade=upgrade,
     )
     found.extend(here)
     return compiled, found
@@ -58,6 +68,8 @@ def compile_document(
     project: Project,
     overrides: Sequence[str] = (),
     hardware_name: str | None = None,
+    hardware: Hardware | None = None,
+    upgrade: Collection[str] = (),
 ) -> tuple[Compilation | None, Diagnostics]:
     """The same for a text that was read already; `path` is what the plan calls its spec."""
     found = Diagnostics()
@@ -65,7 +77,14 @@ def compile_document(
     found.extend(here)
     if spec is None or found.has_errors:
         return None, found
-    world, here = gather(spec, folder=document.folder, project=project, hardware_name=hardware_name)
+    world, here = gather(
+        spec,
+        folder=document.folder,
+        project=project,
+        hardware_name=hardware_name,
+        hardware=hardware,
+        upgrade=upgrade,
+    )
     found.extend(_placed(each, document, path) for each in here)
     if world is None:
         return None, found

@@ -1,18 +1,21 @@
 """Reading the world for a spec: its base model, its data, the machine, the backends."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ftspec.data.request import DataRequest
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, Diagnostics
+from ftspec.driver.lock_keys import model_key
 from ftspec.driver.requests import embedding_request, llm_request
 from ftspec.hardware.model import Hardware
+from ftspec.plan.contract import Lock
 from ftspec.plan.facts import DataFacts, EmbeddingDataFacts, ModelFacts
 from ftspec.spec.kinds import AnySpec
 from ftspec.spec.llm import LlmSpec
 from ftspec.spec.spec import EmbeddingSpec
+from ftspec.store.lockfile import read_lock
 from ftspec.store.project import Project
 from ftspec.target.model import Target
 
@@ -26,6 +29,7 @@ class World:
     model: ModelFacts
     baseline: ModelFacts | None  # None: the untuned base model
     data: DataFacts
+    lock: Lock | None = None  # of the project, which named the revisions
 
 
 def gather(
@@ -34,37 +38,81 @@ def gather(
     folder: Path,
     project: Project,
     hardware_name: str | None = None,
+    hardware: Hardware | None = None,
+    upgrade: Collection[str] = (),
 ) -> tuple[World | None, Diagnostics]:
-    """Collect all facts; faults of every kind are reported together. Loads and downloads nothing."""
+    """Collect all facts; faults of every kind are reported together. Loads and downloads nothing.
+
+    Models have the revisions that the project's lock names, but for those in `upgrade`. `hardware` stands for
+    itself, in place of the named profile or this machine.
+    """
     found = Diagnostics()
-    hardware, here = read_hardware(hardware_name)
+    if hardware is None:
+        hardware, here = read_hardware(hardware_name)
+        found.extend(here)
+    lock, here = read_lock(project.root)
     found.extend(here)
+    locked = Locked(lock, folder, project.root, upgrade)
     targets, here = read_targets(project.cache)
     found.extend(here)
     if isinstance(spec, LlmSpec):
-        models, here = _llm_facts(spec, folder, project)
+        models, here = _llm_facts(spec, folder, project, locked)
     else:
-        models, here = _embedding_facts(spec, folder, project)
+        models, here = _embedding_facts(spec, folder, project, locked)
     found.extend(here)
     model, baseline, data = models
     if hardware is None or model is None or data is None or found.has_errors:
         return None, found
-    return World(hardware=hardware, targets=tuple(targets), model=model, baseline=baseline, data=data), found
+    world = World(
+        hardware=hardware, targets=tuple(targets), model=model, baseline=baseline, data=data, lock=lock
+    )
+    return world, found
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """The revisions that a lock names for the models of a spec."""
+
+    lock: Lock | None
+    folder: Path
+    root: Path
+    upgrade: Collection[str]
+
+    def revision(self, base: str, revision: str | None) -> str | None:
+        key = model_key(base, revision, self.folder, self.root)
+        if self.lock is None or key not in self.lock.models or {base, key} & set(self.upgrade):
+            return None
+        return self.lock.models[key].revision
 
 
 _Facts = tuple[ModelFacts | None, ModelFacts | None, DataFacts | None]  # of base, baseline, data
 
 
-def _embedding_facts(spec: EmbeddingSpec, folder: Path, project: Project) -> tuple[_Facts, Diagnostics]:
+def _embedding_facts(
+    spec: EmbeddingSpec, folder: Path, project: Project, locked: Locked
+) -> tuple[_Facts, Diagnostics]:
     from ftspec.models.find import find_model
 
     found = Diagnostics()
-    places = {"folder": folder, "store": project.models, "cache": project.cache}
-    model, here = find_model(spec.model.base, spec.model.revision, **places)
+    model, here = find_model(
+        spec.model.base,
+        spec.model.revision,
+        folder=folder,
+        store=project.models,
+        cache=project.cache,
+        locked=locked.revision(spec.model.base, spec.model.revision),
+    )
     found.extend(_about(here, "model", "base"))
     baseline: ModelFacts | None = None
     if spec.evaluation.baseline != "base":
-        baseline, here = find_model(spec.evaluation.baseline, None, **places)
+        baseline, here = find_model(
+            spec.evaluation.baseline,
+            None,
+            folder=folder,
+            store=project.models,
+            cache=project.cache,
+            locked=locked.revision(spec.evaluation.baseline, None),
+        )
         found.extend(_about(here, "evaluation", "baseline"))
     data: DataFacts | None = None
     if model is not None:
@@ -74,13 +122,18 @@ def _embedding_facts(spec: EmbeddingSpec, folder: Path, project: Project) -> tup
     return (model, baseline, data), found
 
 
-def _llm_facts(spec: LlmSpec, folder: Path, project: Project) -> tuple[_Facts, Diagnostics]:
+def _llm_facts(spec: LlmSpec, folder: Path, project: Project, locked: Locked) -> tuple[_Facts, Diagnostics]:
     from ftspec.data.llm_survey import survey_llm
     from ftspec.models.find import find_decoder
 
     found = Diagnostics()
     model, here = find_decoder(
-        spec.model.base, spec.model.revision, folder=folder, store=project.models, cache=project.cache
+        spec.model.base,
+        spec.model.revision,
+        folder=folder,
+        store=project.models,
+        cache=project.cache,
+        locked=locked.revision(spec.model.base, spec.model.revision),
     )
     found.extend(_about(here, "model", "base"))
     if model is None:

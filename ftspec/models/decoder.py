@@ -28,7 +28,7 @@ _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?)\.(\d+)\.")
 _BUFFERS = re.compile(r"(?:rotary_emb\.inv_freq|\.attn\.bias|\.masked_bias|position_ids)$")
 _TABLES = re.compile(r"embed|^wte$|^wpe$")  # looked up by token or position
 _OUTPUT = frozenset({"lm_head", "embed_out"})
-_MORE_FILES = ("generation_config.json", "chat_template.json")  # where answers end, how turns are written
+MORE_FILES = ("generation_config.json", "chat_template.json")  # where answers end, how turns are written
 _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 _TABLE_OF_TOKENS = frozenset({"embed_tokens", "wte", "embed_in", "word_embeddings"})
 
@@ -101,7 +101,7 @@ def _read(folder: Path, id: str, origin: str, digests: DigestCache) -> DecoderFa
         id=id,
         origin=origin,
         location=str(folder.absolute()),
-        digest=digest_of_files(folder, chain, {"": weights}, digests, python=remote_code, more=_MORE_FILES),
+        digest=digest_of_files(folder, chain, {"": weights}, digests, python=remote_code, more=MORE_FILES),
         weights_sha256=weights_digest(folder, weights, digests),
         architecture=transformer.architecture,
         model_type=transformer.model_type,

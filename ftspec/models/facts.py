@@ -43,7 +43,7 @@ def read_facts(
 def _read(folder: Path, id: str, origin: str, digests: DigestCache) -> ModelFacts:
     if not folder.is_dir():
         raise UnreadableModelError(f"{folder} is not a folder")
-    config_folder = folder / _transformer_folder(folder)
+    config_folder = folder / transformer_folder(folder)
     config = read_object(config_folder / "config.json")
     transformer = read_transformer(config, str(config_folder / "config.json"))
     chain = read_chain(folder, causal=transformer.causal)
@@ -87,7 +87,7 @@ def _read(folder: Path, id: str, origin: str, digests: DigestCache) -> ModelFact
     )
 
 
-def _transformer_folder(folder: Path) -> str:
+def transformer_folder(folder: Path) -> str:
     """Folder of the first module; most models keep it at the top, some in `0_Transformer`."""
     if not (folder / "modules.json").is_file() or (folder / "config.json").is_file():
         return ""
@@ -102,13 +102,18 @@ def needs_remote_code(config_folder: Path, transformer: Transformer, chain: Chai
 
 
 def defining_files(
-    folder: Path, chain: Chain, weights: dict[str, Weights], *, python: bool, more: tuple[str, ...] = ()
+    folder: Path,
+    parts: tuple[str, ...],
+    weights: dict[str, Weights],
+    *,
+    python: bool,
+    more: tuple[str, ...] = (),
 ) -> tuple[str, ...]:
     """Relative names, sorted, of the files that decide what the model computes: configs, tokenizer,
     weights, `more` in each folder, and with `python` the code that comes along. No README, no other formats
     of the weights."""
     names: set[str] = set()
-    for part in ("", *chain.folders):
+    for part in ("", *parts):
         base = folder / part
         candidates = [base / name for name in (*MODULE_FILES, *TOKENIZER_FILES, *more)]
         candidates += sorted(base.glob("sentence_*_config.json"))
@@ -131,7 +136,7 @@ def digest_of_files(
 ) -> str:
     """sha256 over lines `name NUL sha256`, sorted by name."""
     total = hashlib.sha256()
-    for name in defining_files(folder, chain, weights, python=python, more=more):
+    for name in defining_files(folder, chain.folders, weights, python=python, more=more):
         total.update(f"{name}\0{digests.sha256(folder / name)}\n".encode())
     return "sha256:" + total.hexdigest()
 

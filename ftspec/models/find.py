@@ -28,17 +28,29 @@ class Reader(Protocol[F_co]):
 
 
 def find_model(
-    base: str, revision: str | None, *, folder: Path, store: Path | None, cache: Path | None = None
+    base: str,
+    revision: str | None,
+    *,
+    folder: Path,
+    store: Path | None,
+    cache: Path | None = None,
+    locked: str | None = None,
 ) -> tuple[ModelFacts | None, Diagnostics]:
     """Facts about `base` as an encoder of texts, see `_find`."""
-    return _find(read_facts, base, revision, folder=folder, store=store, cache=cache)
+    return _find(read_facts, base, revision, folder=folder, store=store, cache=cache, locked=locked)
 
 
 def find_decoder(
-    base: str, revision: str | None, *, folder: Path, store: Path | None, cache: Path | None = None
+    base: str,
+    revision: str | None,
+    *,
+    folder: Path,
+    store: Path | None,
+    cache: Path | None = None,
+    locked: str | None = None,
 ) -> tuple[DecoderFacts | None, Diagnostics]:
     """Facts about `base` as a model that generates text, see `_find`; another kind of model is FTS313."""
-    return _find(read_decoder_facts, base, revision, folder=folder, store=store, cache=cache)
+    return _find(read_decoder_facts, base, revision, folder=folder, store=store, cache=cache, locked=locked)
 
 
 def _find(
@@ -49,13 +61,15 @@ def _find(
     folder: Path,
     store: Path | None,
     cache: Path | None,
+    locked: str | None,
 ) -> tuple[F | None, Diagnostics]:
     """Facts about `base`, from the first place that has it: a local path, the project's registered
     models, the hub's cache, an installed package.
 
     `folder`: of the spec, which relative paths start from. `store`: the folder of registered models,
     `<name>/<version>`. `cache`: where digests are remembered. Not found is FTS301 with all places
-    looked at, unusable is FTS302, wrong weights in a package are FTS303.
+    looked at, unusable is FTS302, wrong weights in a package are FTS303. `locked`: the commit, or the version
+    of a registered model, that a lock names; nothing else will do then. Folders and packages have none.
     """
     found = Diagnostics()
     looked: list[str] = []
@@ -80,6 +94,7 @@ def _find(
     local = folder / base
     if _holds_model(local):
         return read(local, id=base, origin="path", cache=cache)
+    written, revision = revision, locked or revision
     looked.append(f"a folder `{local}`")
 
     if store is not None and "/" not in base:
@@ -100,7 +115,12 @@ def _find(
         found.add(
             codes.MODEL_NOT_FOUND,
             f"{base} is in none of these places: {'; '.join(looked)}",
-            help=_remedy(base, revision, store, hub),
+            help=_remedy(base, revision, store, hub)
+            + (
+                f"; ftspec.lock names this revision, `ftspec lock --upgrade {base}` takes the one that is here"
+                if locked is not None and locked != written
+                else ""
+            ),
         )
     return facts, found
 

@@ -4,7 +4,9 @@ It stands beside the plan in its file, and enters no digest of the plan: the sam
 any machine, in any commit, with any versions of packages.
 """
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +67,15 @@ class Contract:
 
 
 _ADAPTER: TypeAdapter[Contract] | None = None
+
+
+def model_digest(files: Mapping[str, str]) -> str:
+    """Of a model with these files (relative name → sha256), as its facts state it: sha256 over lines
+    `name NUL sha256`, sorted by name."""
+    total = hashlib.sha256()
+    for name, digest in sorted(files.items()):
+        total.update(f"{name}\0{digest}\n".encode())
+    return "sha256:" + total.hexdigest()
 
 
 def contract_document(contract: Contract) -> dict[str, Any]:
