@@ -86,4 +86,5 @@ def _finished(record: "RunRecord") -> "RunSummary":
         metrics=record.metrics,
         model=f"{model.name} {model.version}" if model else None,
         model_path=model.path if model else None,
+        tainted=list(record.tainted),
     )

@@ -8,6 +8,7 @@ from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, FtspecError
 from ftspec.driver.conclude import now, run_evidence_stages
 from ftspec.driver.execute import run_data_stages, run_program_stages
+from ftspec.driver.inputs import require_unmoved
 from ftspec.driver.lookup import stored_stages
 from ftspec.driver.register import export_target
 from ftspec.driver.running import Observe, Run, earlier_seconds, environment_of
@@ -38,7 +39,10 @@ def apply_plan(
 
     Programs run in the `interpreter`, or else in the backend's environment of this project.
 
-    Raises FtspecError: FTS601 when another apply holds the project, FTS625 when another one took it over in
+    Inputs that move while it runs taint the run: it is recorded and its model registered as tainted, but
+    neither becomes current nor is exported, and what was made of them is made again by the next apply.
+
+    Raises FtspecError: FTS602 when an input moved since the plan was made, FTS601 when another apply holds the project, FTS625 when another one took it over in
     the meantime, and whatever stopped the run. `notify` is told of a lease that was taken over. What
     was finished until then stays stored, so that the next apply goes on from there.
     """
@@ -50,6 +54,7 @@ def apply_plan(
             result = read_result(project, plan, plan_digest)
             if result is not None:
                 return result
+        require_unmoved(plan, project)  # since it was made; a person may have thought about it for a while
         export_target(plan)  # refused before hours of training, not after
         run = Run(
             project=project,

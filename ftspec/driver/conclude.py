@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from ftspec.driver.inputs import moved_inputs
 from ftspec.driver.lookup import stored_stages
 from ftspec.driver.register import assemble_model, register, registered_model
 from ftspec.driver.running import Run, timed, versions_of
@@ -31,12 +32,15 @@ def run_evidence_stages(run: Run) -> ApplyResult:
     verdict = read_verdict(run.output("gate"))
     metrics = means(evidence.summary)
     versions = versions_of(run)
+    run.note_moved(moved_inputs(run.plan, run.project))
     model_folder = run.folder / "model"
-    assemble_model(model_folder, run.output("train"), run.plan, evidence, verdict, versions)
+    assemble_model(
+        model_folder, run.output("train"), run.plan, evidence, verdict, versions, tainted=run.tainted
+    )
     if run.runs("register"):
         # What is stored under this key speaks of a version that was deleted since, and publish would keep it.
         run.artifacts.delete("register", run.stage("register").key)
-        with timed(run, "register") as out:
+        with timed(run, "register", tainted=run.tainted) as out:
             register(
                 run.project,
                 run.plan,
@@ -46,6 +50,7 @@ def run_evidence_stages(run: Run) -> ApplyResult:
                 run_id=run.folder.name,
                 plan_digest=run.plan_digest,
                 metrics=metrics,
+                tainted=run.tainted,
                 out=out,
             )
     model = _registered(run)
@@ -121,6 +126,7 @@ def _record(
         machine={"name": plan.machine.name, "digest": plan.machine.digest, "summary": plan.machine.summary},
         versions=dict(versions),
         model=model,
+        tainted=run.tainted,
     )
 
 

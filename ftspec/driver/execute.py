@@ -4,16 +4,18 @@ import json
 import shutil
 from pathlib import Path
 
+from ftspec.diagnostics.model import FtspecError
+from ftspec.driver.inputs import DATA_KINDS, MODEL_KINDS, moved_inputs, require_unmoved
 from ftspec.driver.running import Run, environment_of, raise_errors, timed
 from ftspec.plan.stages import GRAPHS, data_stages, program_stages
 
 
 def run_data_stages(run: Run) -> None:
+    """Raises FTS602 when a source moved while it was read: then nothing is spent yet, and nothing is kept."""
     from ftspec.driver.inprocess import make_data
 
-    for name in data_stages(run.plan):
-        if not run.runs(name):
-            continue
+    made = [name for name in data_stages(run.plan) if run.runs(name)]
+    for name in made:
 
         def progress(done: int, total: int, unit: str, stage: str = name) -> None:
             run.emit(stage, "progress", done=done, total=total, unit=unit)
@@ -22,6 +24,14 @@ def run_data_stages(run: Run) -> None:
             raise_errors(
                 make_data(run.plan, name, run.output, out, project=run.project, on_progress=progress)
             )
+    if not made:
+        return
+    try:
+        require_unmoved(run.plan, run.project, DATA_KINDS)
+    except FtspecError:
+        for name in made:
+            run.artifacts.delete(name, run.stage(name).key)
+        raise
 
 
 def run_program_stages(run: Run) -> None:
@@ -52,6 +62,7 @@ def run_program_stages(run: Run) -> None:
             interpreter=str(environment.interpreter),
         )
     finally:
+        run.note_moved(moved_inputs(run.plan, run.project, MODEL_KINDS), spoils=True)
         for name in missing:
             _take_over(run, name)
     raise_errors(outcome.diagnostics)
@@ -74,6 +85,8 @@ def _take_over(run: Run, name: str) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
     link_tree(out, scratch)
     run.publish(name, scratch)
+    if run.spoiled:
+        done.unlink()  # the next attempt makes it again
     run.took(name, float(state["seconds"]))
     info = json.loads((out / "info.json").read_text(encoding="utf-8"))
     peak = info.get("peak_memory_bytes")

@@ -53,6 +53,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MovedInput:
+    index: int  # among all inputs of the plan; sources come first
     before: Input
     after: Input
 
@@ -90,11 +91,11 @@ def moved_inputs(
     plan: Plan, project: Project, kinds: Collection[InputKind] = tuple(InputKind)
 ) -> tuple[MovedInput, ...]:
     """The inputs that are no longer what the plan was made from."""
-    before = [each for each in planned_inputs(plan) if each.kind in kinds]
+    before = [each for each in enumerate(planned_inputs(plan)) if each[1].kind in kinds]
     after = present_inputs(plan, project, kinds)
     return tuple(
-        MovedInput(before=old, after=new)
-        for old, new in zip(before, after, strict=True)
+        MovedInput(index=index, before=old, after=new)
+        for (index, old), new in zip(before, after, strict=True)
         if old.digest != new.digest
     )
 
@@ -157,6 +158,31 @@ def source_digest(
     source = (*asked.train, *asked.evaluation)[index]
     opened, found = open_sources(replace(asked, train=(source,), evaluation=()))
     return (None if opened is None else content_digest(opened[0], known)), found
+
+
+def count_rows(plan: Plan, index: int, project: Project) -> int | None:
+    """Rows of a source as they are now; None where they cannot be read, or are not simply counted."""
+    try:
+        if isinstance(plan, LlmPlan):
+            from ftspec.data.llm_collect import open_text_sources
+            from ftspec.data.rows import RowFault
+
+            wanted = llm_request_of(plan, project)
+            texts, _ = open_text_sources(replace(wanted, train=(wanted.sources[index],), evaluation=()))
+            return None if texts is None else sum(not isinstance(row, RowFault) for row in texts[0].rows())
+        assert isinstance(plan, EmbeddingPlan), plan.kind
+        from ftspec.data.rows import RowFault
+        from ftspec.data.sources import open_sources
+
+        asked = embedding_request_of(plan, project)
+        if index >= len(asked.train):
+            return None  # queries and documents of a given evaluation
+        opened, _ = open_sources(replace(asked, train=(asked.train[index],), evaluation=()))
+        if opened is None:
+            return None
+        return sum(not isinstance(row, RowFault) for row in opened[0].rows(lambda: None))
+    except (OSError, FtspecError):
+        return None
 
 
 def _present_model(plan: Plan, project: Project, kind: InputKind, name: str, facts: ModelFacts) -> Input:

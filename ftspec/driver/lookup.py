@@ -8,11 +8,15 @@ from ftspec.store.project import Project
 
 
 def stored_stages(project: Project) -> Lookup:
-    """A stage is reused when its artefact exists and is whole; names and times prove nothing."""
+    """A stage is reused when its artefact exists, is whole, and its inputs stood still while it was made;
+    names and times prove nothing."""
     artifacts = Artifacts(project)
 
     def lookup(stage: str, key: str) -> tuple[Action, Reason]:
-        if artifacts.find(stage, key) is not None and _is_registered(project, artifacts, stage, key):
+        artifact = artifacts.find(stage, key)
+        if artifact is not None and artifact.tainted:
+            return Action.RUN, Reason.ARTIFACT_TAINTED
+        if artifact is not None and _is_registered(project, artifacts, stage, key):
             return Action.REUSE, Reason.ARTIFACT_MATCHES
         earlier = project.artifacts / stage
         changed = earlier.is_dir() and any(earlier.iterdir())

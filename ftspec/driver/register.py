@@ -25,7 +25,14 @@ TRAINING_LOG = "training_log.jsonl"
 
 
 def assemble_model(
-    folder: Path, train: Path, plan: Plan, evidence: Evidence, verdict: Verdict, versions: Mapping[str, str]
+    folder: Path,
+    train: Path,
+    plan: Plan,
+    evidence: Evidence,
+    verdict: Verdict,
+    versions: Mapping[str, str],
+    *,
+    tainted: tuple[str, ...] = (),
 ) -> None:
     """Fill `folder`: the trained model, its card, ftspec.json and the training log.
 
@@ -42,7 +49,7 @@ def assemble_model(
         shutil.copytree(train / ADAPTER, partial / ADAPTER)
     shutil.copyfile(train / "curve.jsonl", partial / TRAINING_LOG)
     trained = read_trained(train) if isinstance(plan, LlmPlan) else None
-    write_card(partial, plan, evidence, verdict, dict(versions), trained=trained)
+    write_card(partial, plan, evidence, verdict, dict(versions), trained=trained, tainted=tainted)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
 
@@ -58,10 +65,12 @@ def register(
     plan_digest: str,
     metrics: Mapping[str, Any],
     out: Path,
+    tainted: tuple[str, ...] = (),
 ) -> RegisteredModel | None:
     """Register a model whose gates passed; note the outcome in `out`, the artefact of the stage.
 
-    None when the gates did not pass: then nothing ships, and what was current stays current.
+    None when the gates did not pass: then nothing ships, and what was current stays current. A model of a
+    `tainted` run becomes a version that says so, and neither current nor exported.
     """
     registered: RegisteredModel | None = None
     if verdict.verdict is Outcome.PASSED:
@@ -75,10 +84,11 @@ def register(
             "verdict": verdict.verdict.value,
             "metrics": dict(metrics),
             **_space(plan, model_folder),
+            **({"tainted": list(tainted)} if tainted else {}),
         }
-        registered = register_model(project, plan.name, model_folder, meta)
+        registered = register_model(project, plan.name, model_folder, meta, make_current=not tainted)
         target = export_target(plan)
-        if target is not None:
+        if target is not None and not tainted:
             _export(model_folder, target)
     note = {
         "verdict": verdict.verdict.value,

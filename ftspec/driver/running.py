@@ -3,13 +3,14 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ftspec.diagnostics.model import Diagnostic, Diagnostics, FtspecError
+from ftspec.driver.inputs import MovedInput
 from ftspec.plan.codec import HASH_VERSION
 from ftspec.plan.facts import Scalar
 from ftspec.plan.model import Action, Plan, Stage
@@ -52,6 +53,8 @@ class Run:
     environment: BackendEnvironment | None = None  # once a program needs it
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory_bytes: int | None = None
+    tainted: tuple[str, ...] = ()  # inputs that moved since the run began, in words
+    spoiled: tuple[str, ...] = ()  # those of them that stages may have read: what they made is not reused
 
     def stage(self, name: str) -> Stage:
         return next(stage for stage in self.plan.stages if stage.name == name)
@@ -62,11 +65,22 @@ class Run:
     def output(self, name: str) -> Path:
         return self.artifacts.path(name, self.stage(name).key)
 
-    def publish(self, name: str, folder: Path) -> None:
+    def publish(self, name: str, folder: Path, *, tainted: tuple[str, ...] = ()) -> None:
         self.lease.require()
         self.artifacts.publish(
-            name, self.stage(name).key, folder, self.documents[name], algorithm=HASH_VERSION
+            name,
+            self.stage(name).key,
+            folder,
+            self.documents[name],
+            algorithm=HASH_VERSION,
+            tainted=tainted or self.spoiled,
         )
+
+    def note_moved(self, moved: Iterable[MovedInput], *, spoils: bool = False) -> None:
+        """Taint the run; `spoils`: what its stages publish from now on is tainted as well."""
+        named = tuple(str(each) for each in moved)
+        self.tainted = tuple(dict.fromkeys((*self.tainted, *named)))
+        self.spoiled = tuple(dict.fromkeys((*self.spoiled, *named))) if spoils else self.spoiled
 
     def took(self, name: str, seconds: float) -> None:
         """Remembered beside the run, so that a run of several attempts tells the time of all of them."""
@@ -83,7 +97,7 @@ class Run:
 
 
 @contextmanager
-def timed(run: Run, name: str) -> Iterator[Path]:
+def timed(run: Run, name: str, *, tainted: tuple[str, ...] = ()) -> Iterator[Path]:
     """A scratch folder for the output of one in-process stage, which is published when the block ends."""
     run.emit(name, "start")
     started = time.monotonic()
@@ -91,7 +105,7 @@ def timed(run: Run, name: str) -> Iterator[Path]:
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     yield scratch
-    run.publish(name, scratch)
+    run.publish(name, scratch, tainted=tainted)
     run.took(name, time.monotonic() - started)
     run.emit(name, "end", seconds=run.seconds[name])
 

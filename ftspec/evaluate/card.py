@@ -1,7 +1,7 @@
 """The model card and the machine-readable passport of a tuned model."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +30,17 @@ def write_card(
     environment: Mapping[str, str],
     *,
     trained: Trained | None = None,
+    tainted: Sequence[str] = (),
 ) -> None:
     """Write README.md (replacing the one that the training library made) and ftspec.json.
 
     `environment` holds versions by package name; `trained` says what training left behind, which the
-    card of an LLM speaks of. Both files depend on the arguments alone: no time, no path of this machine.
+    card of an LLM speaks of; `tainted` names inputs that changed during the run. Both files depend on the arguments alone: no time, no path of this machine.
     """
     assert (trained is not None) == isinstance(plan, LlmPlan)
-    text = card_text_of(plan, evidence.summary, verdict, environment, trained)
+    text = card_text_of(plan, evidence.summary, verdict, environment, trained, tainted)
     (folder / CARD).write_text(text, encoding="utf-8")
-    document = passport(plan, evidence.summary, verdict, environment, trained)
+    document = passport(plan, evidence.summary, verdict, environment, trained, tainted)
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / PASSPORT).write_text(text + "\n", encoding="utf-8")
 
@@ -50,6 +51,7 @@ def passport(
     verdict: Verdict,
     environment: Mapping[str, str],
     trained: Trained | None = None,
+    tainted: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Where the model came from, how it is to be read, and what was measured, as JSON values."""
     return {
@@ -74,6 +76,7 @@ def passport(
         **_own_part(plan, trained),
         "stages": {stage.name: stage.key for stage in plan.stages},
         "verdict": str(verdict.verdict),
+        "tainted": list(tainted),
         "metrics": means(summary),
         "environment": dict(sorted(environment.items())),
     }
@@ -93,6 +96,7 @@ def card_text_of(
     verdict: Verdict,
     environment: Mapping[str, str],
     trained: Trained | None = None,
+    tainted: Sequence[str] = (),
 ) -> str:
     """README.md: front matter of the hub, then what was measured, on what, and how it was made."""
     lines = [
@@ -106,6 +110,7 @@ def card_text_of(
         f"**Verdict: {verdict.verdict}.** {consequence(verdict.verdict, summary.noun)}",
         f"Against its baseline: {markdown_text(finding(summary))}.",
         "",
+        *_taint_lines(tainted),
         *evidence_lines(summary),
         *gate_lines(verdict),
         *_own_lines(plan, summary, trained),
@@ -120,6 +125,15 @@ def card_text_of(
         "",
     ]
     return "\n".join(lines)
+
+
+def _taint_lines(tainted: Sequence[str]) -> Iterator[str]:
+    if not tainted:
+        return
+    yield "**Tainted.** These inputs changed while the run went on, so what the model was made from is not certain:"
+    yield ""
+    yield from (f"- {markdown_text(each)}" for each in tainted)
+    yield ""
 
 
 def _front(plan: Plan, trained: Trained | None) -> Iterator[str]:

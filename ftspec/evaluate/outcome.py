@@ -32,6 +32,7 @@ class ApplyResult:
     peak_memory_bytes: int | None
     predicted_peak_memory_bytes: int | None
     resumed_from_step: int | None = None
+    tainted: tuple[str, ...] = ()  # inputs that changed while it ran, in words
 
     def as_new(self, *, resumed_from_step: int | None) -> "ApplyResult":
         return replace(self, verdict=self.standing, resumed_from_step=resumed_from_step)
@@ -65,6 +66,7 @@ def read_result(project: Project, plan: Plan, plan_digest: str) -> ApplyResult |
         predicted_seconds=record.estimate.predicted_wall_seconds,
         peak_memory_bytes=record.estimate.measured_peak_memory_bytes,
         predicted_peak_memory_bytes=record.estimate.predicted_peak_memory_bytes,
+        tainted=record.tainted,
     )
 
 

@@ -43,6 +43,7 @@ class Artifact:
     document: dict[str, Any]  # what the key was taken over
     algorithm: int  # version of the way it was taken
     created: str  # ISO 8601, UTC
+    tainted: tuple[str, ...] = ()  # inputs that changed while it was made, in words: its key may lie
 
     @property
     def size_bytes(self) -> int:
@@ -96,12 +97,19 @@ class Artifacts:
                 yield artifact
 
     def publish(
-        self, stage: str, key: str, folder: Path, document: dict[str, Any], *, algorithm: int = 1
+        self,
+        stage: str,
+        key: str,
+        folder: Path,
+        document: dict[str, Any],
+        *,
+        algorithm: int = 1,
+        tainted: tuple[str, ...] = (),
     ) -> Artifact:
         """Move `folder` in, under its key, in one step.
 
         When a whole artefact of that key is there already it stays, and `folder` is deleted: equal keys
-        stand for equal outputs. A damaged one is replaced.
+        stand for equal outputs. A damaged or tainted one is replaced.
         """
         assert folder.is_dir(), folder
         self._project.create()
@@ -109,7 +117,7 @@ class Artifacts:
         target.parent.mkdir(parents=True, exist_ok=True)
         clean_leftovers(target.parent)
         present = self.find(stage, key)
-        if present is not None:
+        if present is not None and not present.tainted:
             discard(folder)
             return present
         folder = _onto_same_disk(folder, target)
@@ -126,6 +134,7 @@ class Artifacts:
             document=document,
             algorithm=algorithm,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
+            tainted=tainted,
         )
         _write_manifest(folder, artifact)
         discard(target)
@@ -197,6 +206,7 @@ def _write_manifest(folder: Path, artifact: Artifact) -> None:
             for file in artifact.files
         ],
         "document": artifact.document,
+        **({"tainted": list(artifact.tainted)} if artifact.tainted else {}),
     }
     with (folder / MANIFEST).open("w", encoding="utf-8") as file:
         json.dump(document, file, indent=1, ensure_ascii=False)
@@ -236,6 +246,7 @@ def _read_manifest(folder: Path) -> tuple[Artifact | None, str]:
                 document=content,
                 algorithm=algorithm,
                 created=created,
+                tainted=tuple(str(each) for each in document.get("tainted", ())),
             ), ""
         case _:
             return None, "the manifest has another form than this version writes"

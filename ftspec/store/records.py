@@ -55,6 +55,7 @@ class RunRow:
     model_digest: str | None
     machine: _JSON
     versions: _JSON
+    tainted: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,6 +63,11 @@ class RegisteredModel:
         return value if isinstance(value, str) else None
 
     @property
+    def tainted(self) -> tuple[str, ...]:
+        """Inputs that changed while the run that made it went on, in words."""
+        return tuple(str(each) for each in self.meta.get("tainted", ()))
+
+    @property
     def adapter(self) -> Path | None:
         """The folder of the adapter, in its library's own layout; None for a version without one."""
         folder = self.path / ADAPTER
@@ -80,7 +85,7 @@ def register_model(
     """Copy a model folder in as the next version, and point `current` at it.
 
     Idempotent: the same files, or the same `meta["key"]` (the key of the register stage), find the
-    version that is there. Call it under the project lock.
+    version that is there; what a tainted run made is not that. Call it under the project's lease.
     """
     assert _NAME.match(name), name
     project.create()
@@ -90,7 +95,8 @@ def register_model(
     digest = folder_digest(folder)
     key = meta.get("key")
     for model in _versions(project, name):
-        if model.digest == digest or (key is not None and model.meta.get("key") == key):
+        same_key = key is not None and model.meta.get("key") == key
+        if model.digest == digest or (same_key and model.tainted == tuple(meta.get("tainted", ()))):
             present = model
             break
     else:

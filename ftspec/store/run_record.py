@@ -216,6 +216,7 @@ def record_rows(project: Project, record: RunRecord) -> Iterator[Row]:
         model_digest=model.digest if model else None,
         machine=record.machine,
         versions=record.versions,
+        tainted=list(record.tainted),
     )
     for stage in record.stages:
         yield StageRow(

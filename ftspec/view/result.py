@@ -13,6 +13,7 @@ from ftspec.evaluate.outcome import UNCHANGED, ApplyResult
 from ftspec.hardware.model import format_bytes
 from ftspec.view.amounts import seconds_text
 from ftspec.view.evidence import render_evidence
+from ftspec.view.safe_text import safe
 
 
 class ResultDocument(BaseModel):
@@ -38,6 +39,8 @@ class ResultDocument(BaseModel):
     """One entry per bound, with its outcome and reason."""
     resumed_from_step: int | None = None
     """Optimizer step of the checkpoint that training went on from."""
+    tainted: list[str] = Field(default_factory=list)
+    """Inputs that changed while the run went on; such a run is not promoted. Empty: none did."""
 
 
 def result_document(result: ApplyResult) -> dict[str, Any]:
@@ -56,6 +59,7 @@ def result_document(result: ApplyResult) -> dict[str, Any]:
         else {"name": result.model_name, "version": result.model_version},
         gates=verdict_document(result.gates)["gates"],
         resumed_from_step=result.resumed_from_step,
+        tainted=list(result.tainted),
     )
     return document.model_dump(mode="json")
 
@@ -82,8 +86,12 @@ def render_result(result: ApplyResult, *, spec_path: str, width: int, color: boo
     else:
         lines.append(f"Run {result.run_id} took {seconds_text(result.seconds)}{_prediction(result)}.")
     model = _relative(result.model_path)
+    if result.tainted:
+        lines.append("Tainted: these inputs changed while it ran, so what it was made from is not certain.")
+        lines += [f"  {safe(each)}" for each in result.tainted]
     if result.model_name is not None:
-        lines.append(f"Registered as {result.model_name} {result.model_version}: {model}")
+        note = ", tainted and therefore not current" if result.tainted else ""
+        lines.append(f"Registered as {result.model_name} {result.model_version}{note}: {model}")
     else:
         lines.append(
             f"Not registered, the base model stays in place. The trained model is kept for a look: {model}"
@@ -116,6 +124,8 @@ def _next_steps(result: ApplyResult, spec_path: str) -> list[tuple[str, str]]:
         steps.append((f"ftspec models show {result.model_name}", "where it lies, and how it is loaded"))
     elif result.model_name is not None:
         steps.append((f'ftspec query {result.model_name} "parse a date"', "search with it"))
+    if result.tainted:
+        steps.insert(0, (f"ftspec apply {shlex.quote(spec_path)}", "again, while the inputs stand still"))
     steps.append((f"ftspec eval {result.run_id}", "the evidence again, with slices and examples"))
     if spec_path.endswith((".yaml", ".yml")):
         path = shlex.quote(spec_path)

@@ -31,6 +31,7 @@ class RunSummary:
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     model: str | None = None  # name and version
     model_path: str | None = None
+    tainted: list[str] = field(default_factory=list)  # inputs that changed while it ran
 
 
 def render_runs(runs: Sequence[RunSummary], *, format: str, width: int | None = None) -> str:
@@ -62,7 +63,7 @@ def _row(run: RunSummary) -> tuple[str, ...]:
     gain = None if base is None or tuned is None else improvement(primary, base, tuned)
     return (
         run.run_id,
-        run.verdict or run.state,
+        (run.verdict or run.state) + (", tainted" if run.tainted else ""),
         primary,
         "" if base is None else value_text(base),
         "" if tuned is None else value_text(tuned),
