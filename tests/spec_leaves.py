@@ -10,8 +10,8 @@ from ftspec.spec.kinds import SPECS
 
 
 def spec_leaves(section: type[Section], path: str = "") -> Iterator[str]:
-    """Paths of all keys that a spec may hold. Tags, which have one value, are no choice. The type of a source
-    or an objective stands in brackets: `data.train[file].path`."""
+    """Paths of all keys that a spec may hold. Tags, which have one value, are no choice. The type of a source,
+    an objective or an adapter stands in brackets: `data.train[file].path`."""
     for name, field in section.model_fields.items():
         here = f"{path}.{name}" if path else name
         if get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1:
@@ -24,7 +24,8 @@ def spec_leaves(section: type[Section], path: str = "") -> Iterator[str]:
             yield here
         for item in below:
             star = ".*" if get_origin(field.annotation) is dict else ""
-            kind = f"[{get_args(item.model_fields['type'].annotation)[0]}]" if _is_tagged(item) else ""
+            tag = item.model_fields.get("type")
+            kind = "" if tag is None else f"[{get_args(tag.annotation)[0]}]"
             yield from spec_leaves(item, f"{here}{star}{kind}")
 
 
@@ -58,7 +59,7 @@ def _optional(section: type[Section], path: str) -> Iterator[str]:
         if here == "data.evaluation":
             continue
         if below and is_list and len(tagged) == len(below):
-            yield from (f"{here}.*", f"{here}.*.type")
+            yield f"{here}.*"  # one of another type is another source
         elif tagged:
             yield f"{here}.type"
         elif below and get_origin(field.annotation) is dict:

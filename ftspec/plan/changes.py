@@ -258,7 +258,7 @@ _ROWS = "Other rows, or other texts in them."
 _WRITTEN = "The model that writes is asked otherwise, so other rows come back."
 _ASKED = "Where, how fast and at what price the model that writes is asked: the text is the same."
 _SOURCE_ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("", _BOTH), (".type", _BOTH), (".format", _BOTH), ("#content", _BOTH),
+    ("", _BOTH), (".format", _BOTH), ("#content", _BOTH),
     (".include", _E), (".exclude", _E), (".split", _E),
     (".roles.query", _E), (".roles.positive", _E), (".roles.negatives", _E), (".roles.label", _E),
     (".roles.score", _E), (".roles.text", _E), (".roles.group", _BOTH), (".roles.id", _BOTH),
