@@ -1,7 +1,9 @@
 """`ftspec plan`"""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -18,20 +20,34 @@ from ftspec.cli.common import (
     wants_color,
     write_file,
 )
-from ftspec.cli.exits import CHANGES, DONE
+from ftspec.cli.exits import CHANGES, DONE, exit_code
+from ftspec.diagnostics.model import Diagnostic, Diagnostics
 from ftspec.plan.model import Action, Plan
+
+FINDINGS = ("github", "sarif")  # formats that show what is wrong, and where, in place of a plan
 
 
 @click.command("plan")
-@click.argument("spec", type=click.Path(path_type=Path))
+@click.argument("spec", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the plan to a file that `apply` runs.",
 )
+@click.option("--all", "all_", is_flag=True, help="Plan every spec of the project, or below the folder SPEC.")
+@click.option(
+    "--since",
+    metavar="REVISION",
+    help="With --all: only specs that changed since this branch left REVISION, and what that costs.",
+)
+@click.option(
+    "--out-dir",
+    type=click.Path(path_type=Path),
+    help="With --all: write a plan file for each spec that would run, their digests, and comment.md.",
+)
 @hardware_option
 @set_option
-@format_option("human", "json", "markdown")
+@format_option("human", "json", "markdown", "github", "sarif")
 @click.option(
     "--locked/--no-locked",
     default=None,
@@ -41,8 +57,11 @@ from ftspec.plan.model import Action, Plan
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when apply would run something, 0 when not.")
 @project_option
 def plan_command(
-    spec: Path,
+    spec: Path | None,
     out: Path | None,
+    all_: bool,
+    since: str | None,
+    out_dir: Path | None,
     hardware: str | None,
     overrides: tuple[str, ...],
     format_: str,
@@ -63,7 +82,29 @@ def plan_command(
       ftspec plan spec.yaml --set train.learning_rate=3e-5 --out change.ftplan
       ftspec plan spec.yaml --format markdown        # a comment for a pull request
       ftspec plan spec.yaml --locked                 # exactly what ftspec.lock states, as in CI
+      ftspec plan --all --since origin/main --format markdown
     """
+    if all_:
+        if out is not None or overrides or explain:
+            raise click.UsageError(
+                "--all goes with neither --out, --set nor --explain; --out-dir writes plan files"
+            )
+        from ftspec.cli.plan_all import run_plan_all
+
+        run_plan_all(
+            project=find_project(project_folder),
+            below=spec,
+            since=since,
+            out_dir=out_dir,
+            hardware=hardware,
+            locked=locked,
+            format_=format_,
+            detailed_exitcode=detailed_exitcode,
+        )
+    if since is not None or out_dir is not None:
+        raise click.UsageError("--since and --out-dir go with --all")
+    if spec is None:
+        raise click.UsageError("name a SPEC, or --all")
     from ftspec.driver.compile import compile_spec
     from ftspec.driver.lock_check import check_lock
     from ftspec.driver.planfile import is_spec_name
@@ -76,21 +117,42 @@ def plan_command(
         spec, project=find_project(project_folder), overrides=overrides, hardware_name=hardware
     )
     if compiled is None:
-        fail(found, format_=format_)
+        _refuse(found, format_)
     found.extend(check_lock(compiled, find_project(project_folder), locked=locked, here=hardware is None))
     if found.has_errors:
-        fail(found, format_=format_)
-    report(found, format_=format_)
+        _refuse(found, format_)
     plan = compiled.plan
     if out is not None:
         if not out.parent.is_dir():
             raise click.UsageError(f"--out: there is no folder {str(out.parent)!r}")
         write_file(out, plan_to_json(plan))
-    show_plan(plan, format_, explain=explain)
+    if format_ in FINDINGS:
+        from ftspec.view.plan_annotations import annotations
+
+        show_findings([*found, *annotations(plan, str(spec))], format_)
+    else:
+        report(found, format_=format_)
+        show_plan(plan, format_, explain=explain)
     if out is not None and format_ == "human":
         click.echo(f"\nSaved to {out}. Run exactly this with: ftspec apply {out}", err=True)
     changes = any(stage.action is Action.RUN for stage in plan.stages)
     raise SystemExit(CHANGES if detailed_exitcode and changes else DONE)
+
+
+def show_findings(found: Iterable[Diagnostic], format_: str) -> None:
+    """Findings on stdout, in a form that points at lines of specs."""
+    from ftspec.view.diagnostics import render_diagnostics
+
+    text = render_diagnostics(found, format_).rstrip("\n")
+    if text:
+        click.echo(text)
+
+
+def _refuse(found: Diagnostics, format_: str) -> NoReturn:
+    if format_ in FINDINGS:
+        show_findings(found, format_)
+        raise SystemExit(exit_code(found))
+    fail(found, format_=format_)
 
 
 def show_plan(plan: Plan, format_: str, *, explain: bool = False) -> None:

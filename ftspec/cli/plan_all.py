@@ -1,0 +1,83 @@
+"""`ftspec plan --all`"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from ftspec.cli.common import echo_json, fail, report, terminal_width, wants_color, write_file
+from ftspec.cli.exits import CHANGES, DONE, exit_code
+from ftspec.cli.plan import FINDINGS, show_findings
+from ftspec.store.project import Project
+
+if TYPE_CHECKING:
+    from ftspec.plan.planset import PlanSet
+
+
+def run_plan_all(
+    *,
+    project: Project,
+    below: Path | None,
+    since: str | None,
+    out_dir: Path | None,
+    hardware: str | None,
+    locked: bool | None,
+    format_: str,
+    detailed_exitcode: bool,
+) -> NoReturn:
+    """Plan, show, write, leave: 1 when a spec cannot be planned, all others are shown all the same."""
+    from ftspec.driver.plan_all import COMMENT_NAME, Wish, plan_all
+    from ftspec.view.comment_markdown import comment_markdown
+
+    if below is not None and not below.is_dir():
+        raise click.UsageError(f"--all: {str(below)!r} is no folder")
+    if out_dir is not None and out_dir.exists() and not out_dir.is_dir():
+        raise click.UsageError(f"--out-dir: {str(out_dir)!r} is no folder")
+    plans, found = plan_all(
+        Wish(
+            project=project,
+            since=since,
+            below=None if below is None else below.absolute(),
+            hardware_name=hardware,
+            locked=locked,
+            folder=out_dir,
+        )
+    )
+    if plans is None:
+        if format_ in FINDINGS:
+            show_findings(found, format_)
+            raise SystemExit(exit_code(found))
+        fail(found, format_=format_)
+    if out_dir is not None:
+        write_file(out_dir / COMMENT_NAME, comment_markdown(plans))
+    _show(plans, format_)
+    faults = [each for spec in plans.specs for each in spec.found]
+    code = exit_code(faults)
+    if code == DONE and detailed_exitcode and any(spec.running for spec in plans.specs):
+        code = CHANGES
+    raise SystemExit(code)
+
+
+def _show(plans: "PlanSet", format_: str) -> None:
+    faults = [each for spec in plans.specs for each in spec.found]
+    if format_ in FINDINGS:
+        from ftspec.view.plan_annotations import annotations
+
+        warnings = [each for spec in plans.specs for each in annotations(spec.plan, spec.path)]
+        show_findings([*faults, *warnings], format_)
+    elif format_ == "json":
+        from ftspec.view.planset_json import planset_json
+
+        echo_json(planset_json(plans))
+    elif format_ == "markdown":
+        from ftspec.view.comment_markdown import comment_markdown
+
+        report(faults)
+        click.echo(comment_markdown(plans).rstrip("\n"))
+    else:
+        from ftspec.view.planset_human import render_planset
+
+        report(faults)
+        text = render_planset(plans, width=terminal_width(), color=wants_color(sys.stdout))
+        click.echo(text.rstrip("\n"))

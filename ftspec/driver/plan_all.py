@@ -1,0 +1,293 @@
+"""`ftspec plan --all`: every spec of a project, or those that changed since a revision, each held against what
+it was there. Faults of one spec stop no other."""
+
+import hashlib
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ftspec.diagnostics.model import Diagnostics
+from ftspec.driver import git
+from ftspec.driver.compile import Compilation, compile_spec
+from ftspec.driver.diff import difference
+from ftspec.driver.lock_check import check_lock
+from ftspec.driver.sides import Reading, read_side
+from ftspec.driver.since import ChangedSpec, changed_specs
+from ftspec.driver.specs import project_specs
+from ftspec.plan.codec import digest
+from ftspec.plan.difference import Difference
+from ftspec.plan.planset import PlannedSpec, PlanSet, SpecState
+from ftspec.plan.text import plan_to_json
+from ftspec.store.files import write_atomically
+from ftspec.store.project import Project
+
+SUMS_NAME = "SHA256SUMS"
+COMMENT_NAME = "comment.md"
+_ENDING = ".ftplan"
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What was asked. `below`: the folder whose specs are meant; None: the project's root."""
+
+    project: Project
+    since: str | None = None
+    below: Path | None = None
+    hardware_name: str | None = None
+    locked: bool | None = None
+    folder: Path | None = None  # for the plan files
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Past:
+    repository: git.Repository
+    commit: str
+    revision: str
+
+
+def plan_all(wish: Wish) -> tuple[PlanSet | None, Diagnostics]:
+    """None only where nothing can be compared: no repository, no such revision (FTS670, FTS671). Faults of
+    single specs stand with them."""
+    root = wish.below or wish.project.root
+    repository, found = git.find_repository(root)
+    past: _Past | None = None
+    if wish.since is None:
+        found = Diagnostics()
+    elif repository is not None:
+        commit, here = git.commit_of(repository, wish.since)
+        found.extend(here)
+        if commit is not None:
+            base = git.merge_base(repository, commit)
+            past = _Past(repository=repository, commit=base, revision=wish.since)
+    if found.has_errors:
+        return None, found
+    specs = project_specs(root)
+    if past is None:
+        planned = [_planned(wish, path) for path in specs]
+    else:
+        planned = [_compared(wish, past, each) for each in _changed(wish, past, root)]
+    files = _Files.open(wish.folder, specs, root)
+    ordered = sorted((files.save(each, compiled) for each, compiled in planned), key=lambda each: each.order)
+    files.close()
+    return PlanSet(
+        specs=tuple(ordered),
+        unchanged=max(0, len(specs) - sum(1 for each in ordered if each.state is not SpecState.DELETED)),
+        revision=wish.since,
+        base=None if past is None else past.commit,
+        head=None if repository is None else git.head(repository.top),
+        folder=None if wish.folder is None else str(wish.folder),
+        notes=() if specs or ordered else (f"there is no spec below {root.name or root}",),
+    ), Diagnostics()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Change:
+    """`path` None: deleted since. `old` None: it is new; else its place then, as git names it."""
+
+    path: Path | None
+    old: str | None
+    because: tuple[str, ...] = ()
+
+
+def _changed(wish: Wish, past: _Past, root: Path) -> list[_Change]:
+    """With those that were deleted and came back elsewhere as one change."""
+    assert wish.since is not None
+    found, _ = changed_specs(wish.since, project=wish.project)
+    below = root.resolve()
+    each_one = [each for each in found or () if (past.repository.top / each.inside).is_relative_to(below)]
+    gone = [each for each in each_one if each.status == "deleted"]
+    new = [each for each in each_one if each.status == "added"]
+    renamed = _renamed(past, gone, new)
+    changes = [
+        _Change(
+            path=each.path,
+            old=each.inside,
+            because=tuple(name for name in each.because if name != each.inside),
+        )
+        for each in each_one
+        if each.status == "changed"
+    ]
+    changes += [_Change(path=each.path, old=renamed.get(each.inside)) for each in new]
+    changes += [_Change(path=None, old=each.inside) for each in gone if each.inside not in renamed.values()]
+    return changes
+
+
+def _renamed(past: _Past, gone: Sequence[ChangedSpec], new: Sequence[ChangedSpec]) -> dict[str, str]:
+    """New place → old place: of the same text, else of the only one that makes a model of the same name."""
+    if not gone or not new:
+        return {}
+    texts = {
+        each.inside: git.show(past.repository, past.commit, past.repository.top / each.inside)[0]
+        for each in gone
+    }
+    pairs: dict[str, str] = {}
+    for identity in (lambda raw: raw, _model_name):
+        for each in new:
+            if each.inside in pairs:
+                continue
+            wanted = identity(_bytes(past.repository.top / each.inside))
+            left = [old for old in texts if old not in pairs.values() and identity(texts[old]) == wanted]
+            if wanted is not None and len(left) == 1:
+                pairs[each.inside] = left[0]
+    return pairs
+
+
+def _model_name(raw: bytes | None) -> tuple[str, str] | None:
+    """Kind and name, as the text itself says them."""
+    if raw is None:
+        return None
+    from ftspec.source.parse import parse_yaml
+    from ftspec.source.text import SourceText
+
+    root = parse_yaml(SourceText(path="", text=raw.decode("utf-8-sig", "replace")), Diagnostics())
+    tree = root.plain() if root is not None and isinstance(root.value, dict) else {}
+    metadata = tree.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    return (str(tree.get("kind")), name) if isinstance(name, str) else None
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+_Made = tuple[PlannedSpec, Compilation | None]
+
+
+def _planned(wish: Wish, path: Path) -> _Made:
+    """A spec alone."""
+    compiled, found = _compile(wish, path)
+    state = SpecState.FAILED if compiled is None else SpecState.PLANNED
+    return _entry(path, state, compiled, found), compiled
+
+
+def _compared(wish: Wish, past: _Past, change: _Change) -> _Made:
+    """A spec and what it was."""
+    old_path = None if change.old is None else str(shown(past.repository.top / change.old))
+    if change.path is None:
+        assert old_path is not None
+        return PlannedSpec(path=old_path, state=SpecState.DELETED), None
+    compiled, found = _compile(wish, change.path)
+    if compiled is None:
+        return _entry(change.path, SpecState.FAILED, None, found), None
+    if change.old is None:
+        return _entry(change.path, SpecState.NEW, compiled, found), compiled
+    is_renamed = old_path != str(shown(change.path))
+    made, notes = _difference(wish, past, change.old, change.path)
+    return replace(
+        _entry(change.path, SpecState.RENAMED if is_renamed else SpecState.CHANGED, compiled, found),
+        old_path=old_path if is_renamed else None,
+        because=change.because,
+        difference=made,
+        notes=notes,
+    ), compiled
+
+
+def _compile(wish: Wish, path: Path) -> tuple[Compilation | None, Diagnostics]:
+    compiled, found = compile_spec(shown(path), project=wish.project, hardware_name=wish.hardware_name)
+    if compiled is not None:
+        found.extend(check_lock(compiled, wish.project, locked=wish.locked, here=wish.hardware_name is None))
+    return (None if found.has_errors else compiled), found
+
+
+def _entry(path: Path, state: SpecState, compiled: Compilation | None, found: Diagnostics) -> PlannedSpec:
+    return PlannedSpec(
+        path=str(shown(path)),
+        state=state,
+        name="" if compiled is None else compiled.plan.name,
+        plan=None if compiled is None else compiled.plan,
+        digest=None if compiled is None else digest(compiled.plan),
+        found=tuple(found),
+    )
+
+
+def _difference(
+    wish: Wish, past: _Past, inside: str, path: Path
+) -> tuple[Difference | None, tuple[str, ...]]:
+    """What changed, or None with a sentence where the earlier version cannot be read."""
+    with ExitStack() as stack:
+        reading = Reading(project=wish.project, stack=stack, hardware_name=wish.hardware_name)
+        before = read_side(f"{past.commit}:{inside}", reading)
+        if before is None:
+            why = next((f"{each.summary}: {each.detail}" for each in reading.found if each.is_error), "")
+            return None, (f"what it was in {past.revision} cannot be read ({why}), so it is shown as new",)
+        after = read_side(str(shown(path)), reading)
+        assert after is not None, "it was compiled a moment ago"
+        return difference(before, after, project=wish.project), ()
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Files:
+    """The folder of plan files. Those that an earlier call left there, by its own list, are removed."""
+
+    folder: Path | None
+    names: Mapping[Path, str]
+    sums: list[str]
+
+    @staticmethod
+    def open(folder: Path | None, specs: Sequence[Path], root: Path) -> "_Files":
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in _listed(folder / SUMS_NAME):
+                (folder / name).unlink(missing_ok=True)
+            (folder / COMMENT_NAME).unlink(missing_ok=True)
+        return _Files(folder, {shown(path): name for path, name in file_names(specs, root).items()}, [])
+
+    def save(self, spec: PlannedSpec, compiled: Compilation | None) -> PlannedSpec:
+        """With its plan file, where `apply` would have something to do because of the change."""
+        if self.folder is None or compiled is None or not spec.running:
+            return spec
+        path = self.folder / self.names[Path(spec.path)]
+        text = plan_to_json(compiled.plan)
+        write_atomically(path, text)
+        self.sums.append(f"{hashlib.sha256(text.encode()).hexdigest()}  {path.name}")
+        return replace(spec, file=str(path))
+
+    def close(self) -> None:
+        if self.folder is not None:
+            write_atomically(self.folder / SUMS_NAME, "".join(f"{line}\n" for line in sorted(self.sums)))
+
+
+def file_names(specs: Iterable[Path], root: Path) -> dict[Path, str]:
+    """A plan file's name for each spec: that of the spec where no other one has it, else with its folders."""
+    paths = list(specs)
+    stems = Counter(path.stem for path in paths)
+    names: dict[Path, str] = {}
+    taken: set[str] = set()
+    for path in paths:
+        parts = (path.relative_to(root) if path.is_relative_to(root) else path).with_suffix("").parts
+        wanted = _NOT_IN_A_NAME.sub("_", path.stem if stems[path.stem] == 1 else "-".join(parts)).lstrip(".-")
+        name, number = wanted or "spec", 1
+        while name.lower() in taken:
+            number += 1
+            name = f"{wanted or 'spec'}-{number}"
+        taken.add(name.lower())
+        names[path] = name + _ENDING
+    return names
+
+
+def _listed(sums: Path) -> list[str]:
+    """Plan files by the list that stands beside them; only names, never paths."""
+    try:
+        lines = sums.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+    names = [line.partition("  ")[2] for line in lines]
+    return [name for name in names if name.endswith(_ENDING) and name == Path(name).name]
+
+
+def shown(path: Path) -> Path:
+    """Relative to the working directory where it lies below: as people and annotations name it."""
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - links stay
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
