@@ -33,13 +33,13 @@ def rule_paths(kind: str) -> set[str]:
     """What a table of rules has to know: every leaf, every section that can be left away, every choice."""
     paths = {"kind"}
     for leaf in spec_leaves(SPECS[kind]):
-        paths.update(_as_rules(leaf))
+        paths.update(rules_of_leaf(leaf))
     for path in _optional(SPECS[kind], ""):
-        paths.update(_as_rules(path))
+        paths.update(rules_of_leaf(path))
     return paths
 
 
-def _as_rules(leaf: str) -> Iterator[str]:
+def rules_of_leaf(leaf: str) -> Iterator[str]:
     if leaf == "data.evaluation":
         yield leaf
         return

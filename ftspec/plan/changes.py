@@ -219,7 +219,7 @@ _SPEC = (
     _rule("evaluation.metrics", EVALUATION, "Stored rankings and answers are scored otherwise.", _BOTH, _PICKS),
     _rule("evaluation.top_k", EVALUATION, "Rankings of another depth.", _E),
     _rule("evaluation.slices", EVALUATION, "Results are reported by other columns; the training rows stay the same."),
-    _rule("evaluation.baseline", EVALUATION, "The result is compared with another model.", _E, _SAME_MODEL),
+    _rule("evaluation.baseline", EVALUATION, "The result is compared with another model.", _E),
     _rule("evaluation.baseline#content", EVALUATION, "The files of the baseline changed under the same name.", _E),
     _rule("evaluation.bootstrap.resamples", EVALUATION, "Intervals are computed otherwise."),
     _rule("evaluation.bootstrap.confidence", EVALUATION, "Intervals are computed otherwise."),

@@ -15,7 +15,7 @@ def holds(condition: Condition, path: Path, old: Plan, new: Plan) -> bool:
     """`path`: of the change, in the tree of the new spec."""
     match condition:
         case Condition.SAME_MODEL:
-            return _same_model(path, old, new)
+            return old.model.facts.digest == new.model.facts.digest
         case Condition.SAME_DATA:
             return _digest(path, old) == _digest(path, new)
         case Condition.OF_THIS_PROJECT:
@@ -32,13 +32,6 @@ def holds(condition: Condition, path: Path, old: Plan, new: Plan) -> bool:
             return any(plan.data.split.leakage == "drop_train" for plan in (old, new))
         case Condition.SCORED_HERE:
             return _scored_by(old) != _scored_by(new)
-
-
-def _same_model(path: Path, old: Plan, new: Plan) -> bool:
-    if path[0] != "evaluation":
-        return old.model.facts.digest == new.model.facts.digest
-    before, after = (plan.evaluation.baseline_facts or plan.model.facts for plan in (old, new))
-    return before.digest == after.digest
 
 
 def _digest(path: Path, plan: Plan) -> str | None:

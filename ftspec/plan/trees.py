@@ -122,6 +122,7 @@ def spec_of_plan(plan: Plan) -> dict[str, Json]:
             if name in document
         },
     }
+    tree["resources"] = _resources(plan)
     train = tree["train"]
     train["max_steps"] = plan.train.total_steps if plan.train.num_train_epochs is None else None
     for name in _INTERVALS:
@@ -136,3 +137,25 @@ def spec_of_plan(plan: Plan) -> dict[str, Json]:
             if source.get("raft"):
                 source.update(source.pop("raft"))
     return tree
+
+
+_RESOURCES = {
+    "backend": "backend",
+    "precision": "precision",
+    "device": "device",
+    "num_processes": "num_processes",
+    "limits.threads": "num_threads",
+    "limits.memory": "memory_limit_bytes",
+}
+
+
+def _resources(plan: Plan) -> dict[str, Json]:
+    """What of the execution the user wrote; the rest was decided."""
+    found: dict[str, Json] = {"limits": {}}
+    for name, field in _RESOURCES.items():
+        origin = plan.origins.get(f"execution.{field}")
+        is_given = origin is not None and origin.kind is OriginKind.GIVEN
+        value = getattr(plan.execution, field) if is_given else None
+        section, _, last = name.rpartition(".")
+        (found[section] if section else found)[last] = value
+    return found
