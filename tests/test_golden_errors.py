@@ -117,6 +117,7 @@ def test_every_case_is_complete() -> None:
 # Codes that no folder with a spec and a command can show: what they need, and the test that shows them.
 ELSEWHERE = {
     "FTS313": ("a base that is no decoder", "models/test_decoder_facts.py"),
+    "FTS315": ("a registered model as base", "resolve/test_warm_start.py"),
     "FTS303": ("a package that carries other weights", "models/test_find_model.py"),
     "FTS407": ("a backend that approximates a feature; none that ships does", "passes/test_optimise.py"),
     "FTS502": ("a fault of a backend that its own tests find first", "lower/test_lower.py"),
@@ -174,6 +175,7 @@ ELSEWHERE = {
     "FTS686": ("a promoted model", "store/test_environments.py"),
     "FTS801": ("a finished run: a verdict is a result, told by exit code 5", "driver/test_refusals.py"),
     "FTS802": ("a finished run: a verdict is a result, told by exit code 6", "driver/test_refusals.py"),
+    "FTS805": ("two splits of the same data", "driver/test_promote.py"),
     "FTS804": ("held-out rows with answers", "evaluate/test_llm_evaluate.py"),
 }
 

@@ -19,3 +19,11 @@ METRIC_WITHOUT_ROWS = define(
     "Exact match needs rows with `answers`; citations need rows made from documents, refusals such rows\n"
     "without their document; all of them need generated answers (`evaluation.generate_rows`).",
 )
+PRESENT_TRAINED_ON_TEST = define(
+    "FTS805",
+    "warning",
+    "the present model was trained on held-out rows",
+    "A promotion is judged on the held-out side of the promoted model. Where the split was another one before,\n"
+    "the present model saw some of these rows in its training, and looks better than it is: the comparison\n"
+    "favours it. A fixed evaluation set (`data.evaluation`) or the same split makes comparisons fair.",
+)

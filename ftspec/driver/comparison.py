@@ -13,7 +13,13 @@ from pathlib import Path
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, FtspecError
-from ftspec.driver.incumbent import CannotCompareError, encode_again, find_stored, same_model_as_baseline
+from ftspec.driver.incumbent import (
+    CannotCompareError,
+    encode_again,
+    find_stored,
+    same_model_as_baseline,
+    trained_on,
+)
 from ftspec.evaluate.evaluate import evaluate
 from ftspec.evaluate.evidence import Summary, read_summary
 from ftspec.evaluate.gates import Verdict, judge, read_verdict, write_verdict
@@ -36,12 +42,14 @@ _AGAIN = "`ftspec apply` of the spec makes it again"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """`basis`: comparison, or baseline where the run itself was measured against that very model."""
+    """`basis`: comparison, or baseline where the run itself was measured against that very model. `seen`: held-out
+    rows that the present model was trained on."""
 
     basis: str
     key: str | None
     summary: Summary
     verdict: Verdict
+    seen: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +114,7 @@ def compare_models(
         key=key,
         summary=read_summary(artifact.path),
         verdict=read_verdict(artifact.path),
+        seen=trained_on(project, plan, store.path("split", keys["split"]), present),
     )
 
 

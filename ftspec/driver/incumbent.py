@@ -3,17 +3,18 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, FtspecError
+from ftspec.evaluate.lines import read_lines
 from ftspec.lower.links import link_tree
 from ftspec.lower.lower import LowerInputs, lower
 from ftspec.models.facts import read_facts
-from ftspec.plan.codec import HASH_VERSION, hash_of
+from ftspec.plan.codec import HASH_VERSION, canonical_json, hash_of
 from ftspec.plan.embedding import EmbeddingPlan, Prompts
 from ftspec.plan.llm import LlmPlan
 from ftspec.plan.model import Action, Plan
@@ -64,6 +65,30 @@ def same_model_as_baseline(project: Project, plan: Plan, present: Promotion) -> 
         return False
     facts, _ = read_facts(model.path, id=present.name, origin="store", cache=project.cache)
     return facts is not None and facts.digest == baseline.digest
+
+
+def trained_on(project: Project, plan: Plan, split: Path, present: Promotion) -> int:
+    """How many held-out rows of the candidate the present model saw in its training, as far as its split is
+    still stored. Then it looks better here than it is."""
+    theirs = _plan(project, present)
+    if theirs is None or theirs.kind != plan.kind:
+        return 0
+    key = next(stage.key for stage in theirs.stages if stage.name == "split")
+    stored = Artifacts(project).find("split", key)
+    if stored is None or stored.path == split:
+        return 0
+    text = plan.kind == "LLM"
+    held_out = [_said(row) for row in read_lines(split / ("test.jsonl" if text else "test/queries.jsonl"))]
+    seen = {_said(row) for row in read_lines(stored.path / "train.jsonl")}
+    return sum(each in seen for each in held_out)
+
+
+def _said(row: Mapping[str, Any]) -> str:
+    """What a row of a split asks; of text the whole of it."""
+    for name in ("messages", "prompt", "query", "text"):
+        if row.get(name):
+            return canonical_json([row[name], row.get("completion")])
+    return canonical_json(row)
 
 
 def find_stored(project: Project, plan: Plan, data: Artifact, present: Promotion) -> Made | None:

@@ -310,6 +310,13 @@ def _weigh(
             severity=Severity.WARNING if allowed.inconclusive else None,
         )
         return COMPARED, Outcome.INCONCLUSIVE, None
+    if compared.seen:
+        rows = compared.summary.queries
+        problems.add(
+            codes.PRESENT_TRAINED_ON_TEST,
+            f"{present.model} was trained on {compared.seen:,} of these {rows:,} rows: the comparison favours it",
+            help="hold out the same rows for both: `data.evaluation`, or the same split",
+        )
     return compared.basis, compared.verdict.verdict, compared
 
 

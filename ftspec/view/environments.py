@@ -1,6 +1,6 @@
 """Promotions: what one rests on, and the moves of a model through its environments."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ftspec.evaluate.evidence import Summary, summary_document
@@ -62,32 +62,37 @@ def render_history(
 ) -> str:
     """The newest first in each environment; `*` marks where it points now. `states`: by id, what is wrong
     with the files of a promoted model."""
-    heads = (
-        "", "environment", "version", "from", "by way of", "gain", "space", "files", "when (UTC)", "who", "said",
-    )  # fmt: skip
+    heads = ("", "environment", "version", "from", "verdict", "gain", "space", "files", "when (UTC)", "who")
+    ordered = _newest_first(promotions)
     rows = [
         (
             "*" if each.id in current else "",
             each.environment,
             each.version,
             each.from_version or "",
-            _way(each),
+            "rollback" if each.action == "rollback" else _VERDICTS.get(each.basis, each.verdict),
             _gain(each.measured),
             short_space(each.space_id),
             states.get(each.id, ""),
             each.promoted[:16].replace("T", " "),
             each.by,
-            " ".join((*each.flags, each.note)).strip(),
         )
-        for each in _newest_first(promotions)
+        for each in ordered
     ]
     kept = [place for place, name in enumerate(heads) if name in _ALWAYS or any(row[place] for row in rows)]
-    return render_table(
+    table = render_table(
         [heads[place] for place in kept], [[row[place] for place in kept] for row in rows], width=width
     )
+    said = [
+        f"{each.environment} {each.number}, {each.version}: {safe(' '.join((*each.flags, each.note)).strip())}"
+        for each in ordered
+        if each.flags or each.note
+    ]
+    return table + "".join(f"  {line}\n" for line in said)
 
 
-_ALWAYS = ("", "environment", "version", "by way of", "when (UTC)", "who")
+_ALWAYS = ("", "environment", "version", "verdict", "when (UTC)", "who")
+_VERDICTS = {"registered": "first", "same": "same model"}
 
 
 def history_document(
@@ -103,25 +108,9 @@ def history_document(
     ]
 
 
-def _newest_first(promotions: Iterable[Promotion]) -> Iterator[Promotion]:
-    ordered = sorted(promotions, key=lambda each: (each.environment, each.name, -each.number, each.id))
-    yield from ordered
-
-
-def _way(promotion: Promotion) -> str:
-    if promotion.action == "rollback":
-        return "rollback"
-    if promotion.verdict != "passed":
-        return promotion.verdict
-    return {
-        "registered": "first",
-        "comparison": "better",
-        "baseline": "better",
-        "same": "same weights",
-    }.get(promotion.basis, promotion.basis)
+def _newest_first(promotions: Iterable[Promotion]) -> list[Promotion]:
+    return sorted(promotions, key=lambda each: (each.environment, each.name, -each.number, each.id))
 
 
 def _gain(measured: Measured | None) -> str:
-    if measured is None:
-        return ""
-    return f"{metric_label(measured.metric)} {metric_gain_text(measured.metric, measured.gain)}"
+    return "" if measured is None else metric_gain_text(measured.metric, measured.gain)

@@ -1,9 +1,12 @@
 """Registered versions with their runs and evidence, made without training: the noise of a version's
 embeddings says how good it is."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ftspec.driver.comparison import Means
 from ftspec.driver.register import register
@@ -11,6 +14,7 @@ from ftspec.evaluate.card import write_card
 from ftspec.evaluate.evaluate import evaluate
 from ftspec.evaluate.evidence import means
 from ftspec.evaluate.gates import Outcome, Verdict, judge, write_verdict
+from ftspec.plan.codec import digest
 from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.stages import nothing_stored, with_stages
 from ftspec.plan.text import plan_to_json
@@ -19,15 +23,22 @@ from ftspec.store.project import Project
 from ftspec.store.registry import RegisteredModel
 from ftspec.store.run_record import EstimateRecord, ModelRecord, RunRecord, StageRecord, finish_run
 from tests.embedding_plan import complete_plan
-from tests.example_evidence import write_encoding, write_split
+from tests.example_evidence import WIDTH, write_encoding, write_split
 
 MEANS = Means(targets=(), purpose="ftspec promote")
 
 
 def make_version(
-    project: Project, seed: int, noise: float, *, plan: EmbeddingPlan | None = None, **record: Any
+    project: Project,
+    seed: int,
+    noise: float,
+    *,
+    plan: EmbeddingPlan | None = None,
+    known: int = 0,
+    **record: Any,
 ) -> RegisteredModel:
-    """A finished run with the given seed, and the version it registered: v1, v2, …"""
+    """A finished run with the given seed, and the version it registered: v1, v2, … `known`: how many of its
+    held-out queries others were trained on."""
     plan = complete_plan() if plan is None else plan
     plan = replace(plan, train=replace(plan.train, seed=seed), gates=plan.gates)
     made = with_stages(plan, nothing_stored)
@@ -36,8 +47,16 @@ def make_version(
     keys = {stage.name: stage.key for stage in plan.stages}
     root, store = project.root / "made" / f"{plan.name}-{seed}", Artifacts(project)
     split = write_split(root / "split")
+    queries = split / "test" / "queries.jsonl"
+    text = queries.read_text(encoding="utf-8")
+    for number in range(known):
+        asked = f"question {number} with [brackets] and\\nа line"
+        assert asked in text
+        text = text.replace(asked, f"trained {number}")
+    queries.write_text(text, encoding="utf-8")
     write_encoding(root / "encode_base", noise=4.0)
     write_encoding(root / "encode_tuned", noise=noise)
+    _draw_again(root / "encode_tuned", noise, seed)
     for name in ("evaluate", "gate", "model", "train", "register"):
         (root / name).mkdir(parents=True, exist_ok=True)
     evidence = evaluate(plan, split, root / "encode_base", root / "encode_tuned", root / "evaluate")
@@ -54,7 +73,7 @@ def make_version(
         verdict,
         key=keys["register"],
         run_id=run_id,
-        plan_digest="sha256:" + "9" * 64,
+        plan_digest=digest(plan),
         metrics=means(evidence.summary),
         out=root / "register",
     )
@@ -73,7 +92,7 @@ def make_version(
         "spec": {"kind": "Embedding"},
         "spec_hash": plan.spec_hash,
         "spec_path": "specs/example.yaml",
-        "plan_digest": "sha256:" + "9" * 64,
+        "plan_digest": digest(plan),
         "plan_path": f".ftspec/runs/{run_id}/plan.json",
         "semantic_fingerprint": "s",
         "realisation_fingerprint": "r",
@@ -97,7 +116,13 @@ def make_version(
     return model
 
 
-def remove(path: Path) -> None:
-    import shutil
+def _draw_again(folder: Path, noise: float, seed: int) -> None:
+    """Noise of its own: two versions of the same quality err on different queries."""
+    corpus = np.load(folder / "corpus.npy")
+    errors = noise * np.random.default_rng(100 + seed).normal(size=(40, WIDTH))
+    asked = corpus[:40] * WIDTH**0.5 + errors
+    np.save(folder / "queries.npy", (asked / np.linalg.norm(asked, axis=1, keepdims=True)).astype(np.float32))
 
+
+def remove(path: Path) -> None:
     shutil.rmtree(path)
