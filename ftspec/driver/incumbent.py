@@ -143,12 +143,12 @@ def encode_again(
     if found is None:
         tell(f"running {model.name} {model.version} on the held-out side of the candidate, once …")
         with project_lease(project, purpose, notify=notify):
-            found = _run(project, asked, key, data, targets)
+            found = run_stage(project, asked, key, data, targets)
     return Made(folder=found.path, similarity=asked.similarity)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
+class Asked:
     """One stage of one model: the plan that it is lowered from, and what its key is taken over."""
 
     plan: Plan
@@ -156,11 +156,12 @@ class _Asked:
     document: dict[str, Any]
     base: Path
     adapter: Path | None = None
+    baseline: Path | None = None  # what stands in the place of the base, of a plan that names another one
     similarity: str | None = None
     label: str
 
 
-def _as_base(project: Project, plan: EmbeddingPlan, model: RegisteredModel) -> _Asked:
+def _as_base(project: Project, plan: EmbeddingPlan, model: RegisteredModel) -> Asked:
     """The model as the base of the candidate's plan, read by its own settings."""
     how = read_passport(model.path)["model"]
     theirs = _plan_of_run(project, str(model.meta.get("run_id")))
@@ -185,7 +186,7 @@ def _as_base(project: Project, plan: EmbeddingPlan, model: RegisteredModel) -> _
         execution=replace(run, attn_implementation=attention),
     )
     stage = program_stages(plan)[0]
-    return _Asked(
+    return Asked(
         plan=read,
         stage=stage,
         document=stage_documents(read)[stage],
@@ -195,7 +196,7 @@ def _as_base(project: Project, plan: EmbeddingPlan, model: RegisteredModel) -> _
     )
 
 
-def _as_text(project: Project, plan: Plan, model: RegisteredModel) -> _Asked:
+def _as_text(project: Project, plan: Plan, model: RegisteredModel) -> Asked:
     """A whole model as the base of the candidate's plan; an adapter as what was trained on its own base."""
     assert isinstance(plan, LlmPlan)
     label = f"{model.name} {model.version}"
@@ -209,7 +210,7 @@ def _as_text(project: Project, plan: Plan, model: RegisteredModel) -> _Asked:
     base, _, tuned = program_stages(plan)
     if model.is_whole:
         read = replace(plan, model=replace(plan.model, facts=replace(plan.model.facts, digest=model.digest)))
-        return _Asked(
+        return Asked(
             plan=read, stage=base, document=stage_documents(read)[base], base=model.path, label=label
         )
     assert model.adapter is not None
@@ -231,10 +232,13 @@ def _as_text(project: Project, plan: Plan, model: RegisteredModel) -> _Asked:
         export=replace(plan.export, merge=False),
     )
     document = {**stage_documents(read)[tuned], "train": model.digest}
-    return _Asked(plan=read, stage=tuned, document=document, base=folder, adapter=model.adapter, label=label)
+    return Asked(plan=read, stage=tuned, document=document, base=folder, adapter=model.adapter, label=label)
 
 
-def _run(project: Project, asked: _Asked, key: str, data: Artifact, targets: Sequence[Target]) -> Artifact:
+def run_stage(
+    project: Project, asked: Asked, key: str, data: Artifact, targets: Sequence[Target]
+) -> Artifact:
+    """Run one stage on its own, and store what it makes. Call it under the project's lease."""
     backend = asked.plan.execution.backend
     target = next((each for each in targets if each.name == backend), None)
     if target is None:
@@ -259,7 +263,7 @@ def _run(project: Project, asked: _Asked, key: str, data: Artifact, targets: Seq
         lowered, found = lower(
             replace(asked.plan, stages=stages),
             target,
-            LowerInputs(base_model=asked.base, data=data.path, reused=reused),
+            LowerInputs(base_model=asked.base, baseline_model=asked.baseline, data=data.path, reused=reused),
             folder,
         )
         if lowered is None:
@@ -275,7 +279,7 @@ def _run(project: Project, asked: _Asked, key: str, data: Artifact, targets: Seq
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _about(found: Diagnostic, asked: _Asked) -> Diagnostic:
+def _about(found: Diagnostic, asked: Asked) -> Diagnostic:
     """The run folder is gone when a person reads this, so nothing of it is named."""
     detail = f"{asked.stage} of {asked.label}: {found.detail}"
     help = "the same command begins again" if found.code is codes.INTERRUPTED else ""
