@@ -129,6 +129,12 @@ class Settings:
         """Whether training leaves a whole model in model/; else an adapter alone."""
         return self.adapter is None or self.export.merge
 
+    @property
+    def scores_quantized(self) -> bool:
+        """Whether base and tuned model are scored with `quantization_bits`: alike, and in the form that is
+        shipped. A merged model is not quantised, however it was trained."""
+        return self.model.quantization_bits is not None and not self.ships_model
+
 
 def read_settings(path: Path) -> Settings:
     """Raises BadConfigError with the place of the first fault."""

@@ -52,9 +52,11 @@ def stage_documents(plan: LlmPlan) -> dict[str, dict[str, Any]]:
     }
     tokenize = keys.add("tokenize", split=split, **reading)
     answers = {name: evaluation[name] for name in ("generate_rows", "max_new_tokens")}
-    # Losses of the two sides are compared to the fourth digit: both must be scored in the same way.
+    # Losses of the two sides are compared to the fourth digit: both must be scored in the same way, and in
+    # the form that is shipped. A merged model is not quantised, however it was trained.
     run = plan.execution
-    how = {"backend": run.backend, "precision": run.precision, "bits": plan.model.quantization_bits}
+    bits = None if plan.export.merge else plan.model.quantization_bits
+    how = {"backend": run.backend, "precision": run.precision, "bits": bits}
     scoring = {"tokens": tokenize, "answers": answers, "how": how}
     score_base = keys.add("score_base", model=plan.model.facts.digest, **scoring)
     # Not the key of `tokenize`: a change of the test side must not retrain.

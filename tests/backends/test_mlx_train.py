@@ -284,3 +284,9 @@ def test_an_adapter_alone_is_scored_over_its_base(load: Load, new_run: NewRun, q
     assert read_info(apart, "train")["parity"] is None
     one, two = (read_lines(made / "out" / "score_tuned" / "losses.jsonl") for made in (merged, apart))
     assert [line["nll"] for line in one] == pytest.approx([line["nll"] for line in two], rel=1e-4)
+    # The base is scored in the form that is shipped: unquantised beside a merged model.
+    test = read_lines(merged / "data" / "test.jsonl")
+    plain = [nll(part, row) for part, row in zip(logits_of_transformers(qwen, test), test, strict=True)]
+    one, two = (read_lines(made / "out" / "score_base" / "losses.jsonl") for made in (merged, apart))
+    assert [line["nll"] for line in one] == pytest.approx(plain, rel=1e-4)
+    assert [line["nll"] for line in two] != pytest.approx(plain, rel=1e-4)

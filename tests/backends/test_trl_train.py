@@ -408,6 +408,29 @@ def test_quantised_bases_ask_for_their_library(
         stage(folder)
 
 
+@pytest.mark.parametrize("merge", [True, False])
+@pytest.mark.parametrize("name", ["score_base", "score_tuned"])
+def test_both_sides_are_scored_in_the_form_that_is_shipped(
+    new_run: NewRun, stage: Stage, load: Load, monkeypatch: pytest.MonkeyPatch, name: str, merge: bool
+) -> None:
+    """A merged model is not quantised, however it was trained; nor is the base then that it has to beat."""
+
+    class LoadedError(Exception):
+        pass
+
+    def load_model(*args: Any, quantized: bool, **options: Any) -> None:
+        raise LoadedError(quantized)
+
+    folder = new_run(
+        model={"quantization_bits": 4}, adapter={"type": "qlora"}, export={"merge": merge, "dtype": "fp32"}
+    )
+    (folder / "out" / "train" / "model").mkdir(parents=True)
+    monkeypatch.setattr(load("score"), "load_model", load_model)
+    with pytest.raises(LoadedError) as loaded:
+        stage(folder, name)
+    assert loaded.value.args == (not merge,)
+
+
 @pytest.mark.parametrize(
     "changes",
     [

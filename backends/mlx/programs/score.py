@@ -45,7 +45,7 @@ def run_score(
     """Write losses.jsonl, answers.jsonl and info.json to `folder`."""
     began = time.perf_counter()
     start_memory(settings)
-    loaded = load_shipped(root, settings) if tuned else load_base(root, settings)
+    loaded = load_shipped(root, settings) if tuned else load_baseline(root, settings)
     settle(loaded.model)
     rows = read_token_rows(root / settings.data.folder / "test.jsonl", settings.model.max_seq_length)
     check_tokens(rows, vocabulary_of(loaded.model, loaded.config))
@@ -82,10 +82,18 @@ def run_score(
 
 
 def load_base(root: Path, settings: Settings, precision: Precision | None = None) -> Loaded:
-    """The base as it was given, never quantised: what the tuned model has to beat."""
+    """The base as it was given, not quantised."""
     wishes = settings.model
     positions = wishes.max_seq_length + settings.score.max_new_tokens
     return load(root / wishes.folder, precision or settings.machine.precision, positions=positions)
+
+
+def load_baseline(root: Path, settings: Settings) -> Loaded:
+    """What the tuned model has to beat: the base in the form in which the tuned one is shipped."""
+    loaded, bits = load_base(root, settings), settings.model.quantization_bits
+    if settings.scores_quantized and bits is not None:
+        quantize(loaded, bits)
+    return loaded
 
 
 def load_shipped(root: Path, settings: Settings, trained: Path | None = None) -> Loaded:
@@ -94,9 +102,7 @@ def load_shipped(root: Path, settings: Settings, trained: Path | None = None) ->
     if settings.ships_model:
         positions = settings.model.max_seq_length + settings.score.max_new_tokens
         return load(trained / "model", settings.machine.precision, positions=positions)
-    loaded = load_base(root, settings)
-    if settings.model.quantization_bits is not None:
-        quantize(loaded, settings.model.quantization_bits)
+    loaded = load_baseline(root, settings)
     load_adapter(loaded.model, trained / "adapter")
     return loaded
 

@@ -34,7 +34,13 @@ def run_score(
         source = trained / "model"
         if not source.is_dir():
             raise CheckFailedError("FTS606", "the train stage left no model to score")
-    model = load_model(source, settings, dtype=settings.machine.precision, quantized=True, device=device)
+    model = load_model(
+        source,
+        settings,
+        dtype=settings.machine.precision,
+        quantized=settings.scores_quantized,
+        device=device,
+    )
     if trained is not None and not settings.ships_model:
         model = load_adapter(model, trained / "adapter")
     score_model(
