@@ -87,6 +87,14 @@ MORE_LAYERS_THAN_MODEL = define(
     "the model has fewer layers",
     "`adapter.layers` counts from the last layer of the base model back.",
 )
+WARM_START = define(
+    "FTS315",
+    "note",
+    "training is a warm start",
+    "The base is a model that was registered in this project. Training starts from its weights and from nothing\n"
+    "else of it: not its learning-rate curve, its optimizer's state, or its place in the data. Rows that it was\n"
+    "trained on count as seen where they come back in the evaluation. The model card says the same.",
+)
 
 # --- 4xx passes ------------------------------------------------------------------------------
 NO_BACKEND = define(

@@ -12,6 +12,7 @@ from ftspec.evaluate.evidence import Evidence, Summary, means
 from ftspec.evaluate.gates import Verdict
 from ftspec.evaluate.words import consequence, finding, markdown_text
 from ftspec.plan.codec import digest
+from ftspec.plan.continuation import warm_start_of
 from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.fingerprints import semantic_fingerprint
 from ftspec.plan.llm import LlmPlan
@@ -66,6 +67,7 @@ def passport(
             "revision": plan.model.revision,
             "digest": plan.model.facts.digest,
         },
+        "warm_start": _warm_start(plan),
         "data": {
             "digest": plan.data.facts.digest,
             "sources": [
@@ -110,6 +112,7 @@ def card_text_of(
         f"**Verdict: {verdict.verdict}.** {consequence(verdict.verdict, summary.noun)}",
         f"Against its baseline: {markdown_text(finding(summary))}.",
         "",
+        *_warm_start_lines(plan),
         *_taint_lines(tainted),
         *evidence_lines(summary),
         *gate_lines(verdict),
@@ -125,6 +128,23 @@ def card_text_of(
         "",
     ]
     return "\n".join(lines)
+
+
+def _warm_start(plan: Plan) -> dict[str, str] | None:
+    started = warm_start_of(plan)
+    return None if started is None else {"name": started.name, "version": started.version}
+
+
+def _warm_start_lines(plan: Plan) -> Iterator[str]:
+    started = warm_start_of(plan)
+    if started is None:
+        return
+    yield (
+        f"**Warm start.** Training started from the weights of {markdown_text(started.name)} "
+        f"{markdown_text(started.version)} (`{plan.model.facts.digest}`), a model of the same project, and from "
+        "nothing else of it: neither its learning-rate curve nor its optimizer's state."
+    )
+    yield ""
 
 
 def _taint_lines(tainted: Sequence[str]) -> Iterator[str]:

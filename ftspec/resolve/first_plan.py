@@ -5,8 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostics
 from ftspec.hardware.model import Hardware
+from ftspec.plan.continuation import warm_start_of
 from ftspec.plan.embedding import EmbeddingExecutionPlan, EmbeddingExportPlan, EmbeddingPlan
 from ftspec.plan.facts import DataFacts, DecoderFacts, EmbeddingDataFacts, Machine, ModelFacts
 from ftspec.plan.frozen import FrozenMap
@@ -124,6 +126,12 @@ def _llm_plan(desk: LlmDesk, head: dict[str, Any], folder: Path) -> LlmPlan:
 
 def _with_story(plan: Plan, desk: AnyDesk) -> Plan:
     """The plan with its origins, decisions and notes, which are complete only at the end."""
+    started = warm_start_of(plan)
+    if started is not None:
+        desk.note(
+            codes.WARM_START,
+            f"from {started.name} {started.version}, a model of this project: its weights, and nothing else of it",
+        )
     return replace(
         plan,
         origins=origins_of(plan, desk),

@@ -1,8 +1,17 @@
 """Numbers as people read them."""
 
 from ftspec.hardware.model import format_bytes
+from ftspec.plan.continuation import warm_start_of
 from ftspec.plan.frozen import FrozenMap
-from ftspec.plan.model import Value
+from ftspec.plan.model import Plan, Value
+
+
+def base_text(plan: Plan) -> str:
+    """The base as the spec names it; of a warm start the version that it came to."""
+    started = warm_start_of(plan)
+    if started is not None:
+        return f"warm start from {started.name} {started.version}"
+    return plan.model.base + (f"@{plan.model.revision}" if plan.model.revision else "")
 
 
 def seconds_text(seconds: float) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.objectives import traits_of
-from ftspec.view.amounts import count_text, millions_text, number_text
+from ftspec.view.amounts import base_text, count_text, millions_text, number_text
 
 _SPLITS = {
     "given": "given by the spec",
@@ -17,7 +17,7 @@ _SPLITS = {
 def model_sentence(plan: EmbeddingPlan) -> str:
     model, facts = plan.model, plan.model.facts
     parts = [
-        model.base + (f"@{model.revision}" if model.revision else ""),
+        base_text(plan),
         f"{facts.num_layers} layers, width {facts.embedding_dimension}",
         f"{model.max_seq_length} tokens",
         f"{model.pooling} pooling",

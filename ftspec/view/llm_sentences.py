@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ftspec.plan.llm import LlmPlan
-from ftspec.view.amounts import count_text, millions_text
+from ftspec.view.amounts import base_text, count_text, millions_text
 
 _SPLITS = {
     "given": "given by the spec",
@@ -21,7 +21,7 @@ _TRAINED = {
 def model_sentence(plan: LlmPlan) -> str:
     model, facts, adapter = plan.model, plan.model.facts, plan.adapter
     parts = [
-        model.base + (f"@{model.revision}" if model.revision else ""),
+        base_text(plan),
         f"{facts.num_layers} layers, width {facts.hidden_size}",
         f"{model.max_seq_length} tokens",
     ]
