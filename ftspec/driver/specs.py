@@ -10,24 +10,38 @@ from ftspec.source.overlay import MAX_BYTES
 _IS_SPEC = re.compile(
     rb"""^["']?apiVersion["']?[ \t]*:[ \t]*["']?ftspec/v1["']?[ \t]*(#.*)?\r?$""", re.MULTILINE
 )
+_EXTENDS = re.compile(rb"^extends[ \t]*:", re.MULTILINE)
+_SECTION = re.compile(rb"^(metadata|model|data|train|evaluation|gates)[ \t]*:", re.MULTILINE)
 _ENDINGS = (".yaml", ".yml")
 _NOT_ENTERED = {"node_modules", "site-packages", "__pycache__"}  # and hidden folders
 
 
 def project_specs(root: Path) -> tuple[Path, ...]:
-    """Sorted paths below `root`, as `root` is written. Only their top level is looked at, as text: faulty
-    specs are among them. Links to folders are not followed."""
+    """Sorted paths below `root`, as `root` is written. Only their top level is looked at, as text, so that
+    faulty specs are among them; and what a file extends, where it says nothing itself. Links to folders are
+    not followed."""
     return tuple(sorted(path for path in _yaml_files(root) if is_spec_file(path)))
 
 
 def is_spec_file(path: Path) -> bool:
-    """Does the file say `apiVersion: ftspec/v1` at its top level?"""
+    """Does the file say `apiVersion: ftspec/v1` at its top level, or inherit it?"""
     try:
         if path.stat().st_size > MAX_BYTES:
             return False
-        return is_spec_text(path.read_bytes())
+        raw = path.read_bytes()
     except OSError:
         return False
+    return is_spec_text(raw) or (_EXTENDS.search(raw) is not None and _inherits(path, raw))
+
+
+def _inherits(path: Path, raw: bytes) -> bool:
+    """Of a file that extends others. One that cannot be read is a spec by its sections: its faults are told."""
+    from ftspec.source.load import load_document
+
+    document, _ = load_document(path)
+    if document is None or document.damaged:
+        return _SECTION.search(raw) is not None
+    return str(document.tree.get("apiVersion", "")).startswith("ftspec/")
 
 
 def is_spec_text(raw: bytes) -> bool:

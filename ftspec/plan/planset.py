@@ -63,6 +63,19 @@ class PlannedSpec:
         return predicted_seconds(self.plan)
 
     @property
+    def peak_memory_bytes(self) -> int | None:
+        """Predicted, where a program of the backend runs."""
+        from ftspec.plan.stages import program_stages
+
+        if (
+            self.plan is None
+            or self.plan.estimates is None
+            or not set(program_stages(self.plan)) & set(self.running)
+        ):
+            return None
+        return self.plan.estimates.peak_memory_bytes
+
+    @property
     def device_seconds(self) -> float | None:
         """Time of all devices together."""
         if self.seconds is None or self.plan is None:

@@ -107,14 +107,7 @@ def _of_difference(found: Difference, lists: _Lists) -> list[str]:
         for each in found.shifts
     ]
     lines += _table("| number of the data | before | now |", rows, lists)
-    if found.stages:
-        words = {StageReason.CHANGED: "runs", StageReason.NOT_STORED: "not stored here, would run anyway"}
-        named = [
-            f"{escape(each.name)} {words.get(each.reason, 'reused')}"
-            for each in found.stages
-            if each.reason is not StageReason.UNCHANGED
-        ]
-        lines += ["", "Stages: " + (", ".join(named) if named else "all reused") + "."]
+    lines += _stages(found)
     costs = found.estimates
     if costs is not None and costs.old_peak_memory_bytes not in (None, costs.new_peak_memory_bytes):
         lines += [
@@ -122,6 +115,24 @@ def _of_difference(found: Difference, lists: _Lists) -> list[str]:
             f"Peak memory: {format_bytes(costs.old_peak_memory_bytes or 0)} → "
             f"{format_bytes(costs.new_peak_memory_bytes)}.",
         ]
+    return lines
+
+
+def _stages(found: Difference) -> list[str]:
+    """Which run because of the change, and which only because nothing is stored where it was planned."""
+
+    def named(reason: StageReason) -> str:
+        return ", ".join(escape(each.name) for each in found.stages if each.reason is reason)
+
+    changed, absent = named(StageReason.CHANGED), named(StageReason.NOT_STORED)
+    lines = ["", f"Runs because of it: {changed}."] if changed else []
+    if absent:
+        needed = "The same as before, but not stored where this was planned" + (
+            ", so apply there runs" if changed else ""
+        )
+        seconds = found.estimates.seconds_all if changed and found.estimates is not None else 0.0
+        total = f" (about {seconds_text(seconds)} with them)" if seconds else ""
+        lines += ["", f"{needed}: {absent}{total}."]
     return lines
 
 

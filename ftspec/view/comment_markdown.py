@@ -19,7 +19,7 @@ MAX_CHARACTERS = 65_536  # of a comment, as GitHub counts
 _RESERVE = 1_200  # for the last lines, which say what was left out
 _SHARE_OF_TABLE = 0.5
 _NAMED = 6  # specs in a line of the verdict
-_LONGEST_LISTS = (400, 40, 8, 2)  # lines of a list within the details of a spec: the first that fits
+_LISTS = (3, 10, 40, 400)  # how many lines a list may have within the details of a spec
 _MAX_COMMANDS = 20
 
 _VERDICTS = {
@@ -172,7 +172,7 @@ def _row(spec: PlannedSpec) -> str:
         _change_word(spec),
         escape(stages),
         seconds_text(seconds) if seconds and spec.running else "",
-        format_bytes(memory) if memory and spec.running else "",
+        format_bytes(memory) if memory else "",
         _device_time(spec, device) if device and spec.running else "",
     )
     return f"| {' | '.join(cells)} |"
@@ -199,25 +199,35 @@ def _device_time(spec: PlannedSpec, seconds: float) -> str:
 
 
 def _all_details(specs: Sequence[PlannedSpec], room: int) -> tuple[list[str], int, int]:
-    """Details of each spec that has any, whole where they fit, else with shorter lists, else none. Returns
-    them, how many lines they lack, and how many specs have none."""
-    lines: list[str] = []
-    lines_left_out = specs_left_out = 0
+    """Details of as many specs as fit with the shortest lists, the costliest first; then, in the same order,
+    with longer lists where there is room left. Returns them, how many lines they lack, and how many specs have
+    none."""
+    kept: dict[int, tuple[list[str], int]] = {}
+    specs_left_out = 0
     for index, spec in enumerate(specs):
-        fair = max(room // 2, room // (len(specs) - index))  # one spec must not take what all others need
-        for longest in _LONGEST_LISTS:
-            text, left_out = spec_details(spec, longest)
-            size = length("\n".join(text)) + 1
-            if not text or size <= fair:
-                break
-        else:
+        made = spec_details(spec, _LISTS[0])
+        size = _size(made[0])
+        if not made[0]:
+            continue
+        if size > room or specs_left_out:
             specs_left_out += 1
             continue
-        if text:
-            room -= size
-            lines += text
-            lines_left_out += left_out
-    return lines, lines_left_out, specs_left_out
+        kept[index] = made
+        room -= size
+    for index, (_, left_out) in kept.items():
+        for longest in _LISTS[1:] if left_out else ():
+            made = spec_details(specs[index], longest)
+            more = _size(made[0]) - _size(kept[index][0])
+            if more > room:
+                break
+            kept[index] = made
+            room -= more
+    lines = [line for text, _ in kept.values() for line in text]
+    return lines, sum(left_out for _, left_out in kept.values()), specs_left_out
+
+
+def _size(lines: Sequence[str]) -> int:
+    return length("\n".join(lines)) + 1
 
 
 # --- the end ------------------------------------------------------------------------------------

@@ -64,8 +64,8 @@ def _runs(spec: PlannedSpec) -> str:
     text = f"{', '.join(spec.running)} {'runs' if len(spec.running) == 1 else 'run'}"
     if spec.seconds is not None:
         text += f", about {seconds_text(spec.seconds)}"
-    if spec.plan is not None and spec.plan.estimates is not None:
-        text += f", peak memory {format_bytes(spec.plan.estimates.peak_memory_bytes)}"
+    if spec.peak_memory_bytes is not None:
+        text += f", peak memory {format_bytes(spec.peak_memory_bytes)}"
     return text
 
 

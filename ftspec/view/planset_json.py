@@ -40,9 +40,7 @@ def _spec(spec: PlannedSpec) -> dict[str, Any]:
         "stages": list(spec.running),
         "seconds": spec.seconds,
         "device_seconds": spec.device_seconds,
-        "peak_memory_bytes": None
-        if plan is None or plan.estimates is None
-        else plan.estimates.peak_memory_bytes,
+        "peak_memory_bytes": spec.peak_memory_bytes,
         "plan": None
         if plan is None
         else {"digest": spec.digest, "spec_hash": plan.spec_hash, "file": spec.file},
