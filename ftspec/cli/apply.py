@@ -21,6 +21,7 @@ from ftspec.cli.exits import OF_VERDICT
 from ftspec.cli.plan import show_plan
 from ftspec.diagnostics.model import Diagnostics
 from ftspec.driver.compile import Compilation
+from ftspec.plan.contract import Contract
 from ftspec.plan.model import Action
 from ftspec.store.project import Project
 
@@ -56,7 +57,7 @@ def apply_command(
     from ftspec.view.progress import progress_view
 
     project = find_project(project_folder)
-    compiled, found = _compile(spec_or_plan, project, overrides)
+    compiled, contract, found = _compile(spec_or_plan, project, overrides)
     if compiled is None:
         fail(found, format_=format_)
     report(found, format_=format_)
@@ -75,6 +76,8 @@ def apply_command(
             target=target,
             observe=observe,
             purpose=f"ftspec apply {spec_or_plan}",
+            contract=contract,
+            machine=compiled.runs_on,
             notify=tell,
         )
     if format_ == "json":
@@ -93,19 +96,21 @@ def apply_command(
 
 def _compile(
     path: Path, project: Project, overrides: tuple[str, ...]
-) -> tuple[Compilation | None, Diagnostics]:
+) -> tuple[Compilation | None, Contract | None, Diagnostics]:
     from ftspec.driver.compile import compile_spec
-    from ftspec.driver.planfile import is_plan_file, read_plan_file
+    from ftspec.driver.planfile import is_plan_file, read_saved_plan
     from ftspec.driver.stale import check_fresh
 
     if not is_plan_file(path):
-        return compile_spec(path, project=project, overrides=overrides)
+        compiled, found = compile_spec(path, project=project, overrides=overrides)
+        return compiled, None, found
     if overrides:
         raise click.UsageError("a saved plan runs as it was reviewed: --set cannot change it")
-    plan, found = read_plan_file(path)
-    if plan is None:
-        return None, found
-    return check_fresh(plan, project=project)
+    saved, found = read_saved_plan(path)
+    if saved is None:
+        return None, None, found
+    compiled, found = check_fresh(saved, project=project)
+    return compiled, saved.contract, found
 
 
 def _confirm() -> None:

@@ -94,17 +94,15 @@ def _compile(
     path: Path, project: Project, overrides: tuple[str, ...], hardware: str | None
 ) -> tuple[Compilation | None, Diagnostics]:
     from ftspec.driver.compile import compile_spec
-    from ftspec.driver.planfile import is_plan_file, read_plan_file
+    from ftspec.driver.planfile import is_plan_file, read_saved_plan
     from ftspec.driver.stale import check_fresh
-    from ftspec.hardware.profiles import profile_names
 
     if not is_plan_file(path):
         return compile_spec(path, project=project, overrides=overrides, hardware_name=hardware)
     if overrides:
         raise click.UsageError("a saved plan is written as it was reviewed: --set cannot change it")
-    plan, found = read_plan_file(path)
-    if plan is None:
+    saved, found = read_saved_plan(path)
+    if saved is None:
         return None, found
-    # A plan for a named machine is compared on that machine: the folder is for it.
-    named = plan.machine.name if plan.machine.name in profile_names() else None
-    return check_fresh(plan, project=project, hardware_name=hardware or named)
+    # The folder is for the machine that it was planned for, or for one that can stand in for it.
+    return check_fresh(saved, project=project, hardware_name=hardware, run_here=False)

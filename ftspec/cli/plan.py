@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -23,6 +23,9 @@ from ftspec.cli.common import (
 from ftspec.cli.exits import CHANGES, DONE, exit_code
 from ftspec.diagnostics.model import Diagnostic, Diagnostics
 from ftspec.plan.model import Action, Plan
+
+if TYPE_CHECKING:
+    from ftspec.plan.contract import Contract
 
 FINDINGS = ("github", "sarif")  # formats that show what is wrong, and where, in place of a plan
 
@@ -125,7 +128,12 @@ def plan_command(
     if out is not None:
         if not out.parent.is_dir():
             raise click.UsageError(f"--out: there is no folder {str(out.parent)!r}")
-        write_file(out, plan_to_json(plan))
+        from ftspec.driver.contract import contract_of
+
+        contract, found = contract_of(compiled, find_project(project_folder), here=hardware is None)
+        if contract is None:
+            fail(found, format_=format_)
+        write_file(out, plan_to_json(plan, contract))
     if format_ in FINDINGS:
         from ftspec.view.plan_annotations import annotations
 
@@ -133,6 +141,9 @@ def plan_command(
     else:
         report(found, format_=format_)
         show_plan(plan, format_, explain=explain)
+        from ftspec.cli.drift import show_plan_drift
+
+        show_plan_drift(find_project(project_folder), plan.name, format_)
     if out is not None and format_ == "human":
         click.echo(f"\nSaved to {out}. Run exactly this with: ftspec apply {out}", err=True)
     changes = any(stage.action is Action.RUN for stage in plan.stages)
@@ -155,12 +166,13 @@ def _refuse(found: Diagnostics, format_: str) -> NoReturn:
     fail(found, format_=format_)
 
 
-def show_plan(plan: Plan, format_: str, *, explain: bool = False) -> None:
-    """Print a plan in one of the formats of `plan`, `show` and `apply`; `explain` is for people alone."""
+def show_plan(plan: Plan, format_: str, *, explain: bool = False, contract: "Contract | None" = None) -> None:
+    """Print a plan in one of the formats of `plan`, `show` and `apply`; `explain` is for people alone, and
+    `contract`, of a saved plan, for people and programs."""
     if format_ == "json":
         from ftspec.view.plan_json import plan_json
 
-        echo_json(plan_json(plan))
+        echo_json(plan_json(plan, contract))
     elif format_ == "markdown":
         from ftspec.view.plan_markdown import plan_markdown
 
@@ -170,3 +182,7 @@ def show_plan(plan: Plan, format_: str, *, explain: bool = False) -> None:
 
         text = render_plan(plan, width=terminal_width(), color=wants_color(sys.stdout), explain=explain)
         click.echo(text.rstrip("\n"))
+        if contract is not None:
+            from ftspec.view.contract import render_contract
+
+            click.echo("\n" + render_contract(contract).rstrip("\n"))

@@ -14,6 +14,8 @@ from ftspec.driver.register import export_target
 from ftspec.driver.running import Observe, Run, earlier_seconds, environment_of
 from ftspec.evaluate.outcome import ApplyResult, read_result
 from ftspec.plan.codec import digest
+from ftspec.plan.contract import Contract
+from ftspec.plan.facts import Machine
 from ftspec.plan.model import Action, Plan
 from ftspec.plan.stages import program_stages, stage_documents, with_stages
 from ftspec.plan.text import plan_to_json
@@ -34,6 +36,8 @@ def apply_plan(
     purpose: str,
     interpreter: Path | None = None,
     notify: Notify | None = None,
+    contract: Contract | None = None,
+    machine: Machine | None = None,
 ) -> ApplyResult:
     """Run what the store does not hold yet, and record it. `spec` is the canonical spec, for the ledger.
 
@@ -44,7 +48,8 @@ def apply_plan(
 
     Raises FtspecError: FTS602 when an input moved since the plan was made, FTS601 when another apply holds the project, FTS625 when another one took it over in
     the meantime, and whatever stopped the run. `notify` is told of a lease that was taken over. What
-    was finished until then stays stored, so that the next apply goes on from there.
+    was finished until then stays stored, so that the next apply goes on from there. `contract` is that of a saved
+    plan, kept with the run. `machine` is the one that it runs on, where it was planned for another.
     """
     with project_lease(project, purpose, notify=notify) as lease:
         plan = with_stages(plan, stored_stages(project))
@@ -69,10 +74,11 @@ def apply_plan(
             folder=_run_folder(project, plan, plan_digest),
             started=now(),
             lease=lease,
+            machine=machine or plan.machine,
         )
         if any(run.runs(name) for name in program_stages(plan)):
             environment_of(run)  # missing packages are told before the data is read
-        write_atomically(run.folder / "plan.json", plan_to_json(plan))
+        write_atomically(run.folder / "plan.json", plan_to_json(plan, contract))
         run.seconds.update(earlier_seconds(run.folder))
         try:
             run_data_stages(run)

@@ -10,6 +10,7 @@ from ftspec.driver.calibrate import calibrations
 from ftspec.driver.facts import World, gather
 from ftspec.driver.lookup import stored_stages
 from ftspec.hardware.model import Hardware
+from ftspec.plan.facts import Machine
 from ftspec.plan.invariants import check_complete
 from ftspec.plan.model import Plan
 from ftspec.plan.stages import with_stages
@@ -27,6 +28,7 @@ class Compilation:
     spec: AnySpec
     document: Document
     world: World
+    runs_on: Machine | None = None  # another machine than the one that it was planned for
 
 
 def compile_spec(

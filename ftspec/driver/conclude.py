@@ -123,7 +123,7 @@ def _record(
             measured_stage_seconds=dict(run.seconds),
         ),
         base_model_digest=plan.model.facts.digest,
-        machine={"name": plan.machine.name, "digest": plan.machine.digest, "summary": plan.machine.summary},
+        machine={"name": run.machine.name, "digest": run.machine.digest, "summary": run.machine.summary},
         versions=dict(versions),
         model=model,
         tainted=run.tainted,

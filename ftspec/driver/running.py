@@ -12,7 +12,7 @@ from typing import Any
 from ftspec.diagnostics.model import Diagnostic, Diagnostics, FtspecError
 from ftspec.driver.inputs import MovedInput
 from ftspec.plan.codec import HASH_VERSION
-from ftspec.plan.facts import Scalar
+from ftspec.plan.facts import Machine, Scalar
 from ftspec.plan.model import Action, Plan, Stage
 from ftspec.run.events import Event
 from ftspec.store.artifacts import Artifacts
@@ -50,6 +50,7 @@ class Run:
     folder: Path
     started: str
     lease: HeldLease
+    machine: Machine  # that it runs on
     environment: BackendEnvironment | None = None  # once a program needs it
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory_bytes: int | None = None

@@ -3,7 +3,9 @@
 import hashlib
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 GIB = 1024**3
 MIB = 1024**2
@@ -134,3 +136,35 @@ def format_bytes(count: float) -> str:
     if count >= 1024 * GIB:
         return f"{count / (1024 * GIB):.1f} TiB"
     return f"{count / GIB:.1f} GiB" if count >= GIB else f"{count / MIB:.0f} MiB"
+
+
+def hardware_from_facts(
+    name: str, facts: Mapping[str, str | int | float | bool | None], digest: str
+) -> Hardware | None:
+    """The machine that `Hardware.facts` was asked of; None where its digest is another, as for facts that an
+    older version took."""
+    try:
+        hardware = Hardware(name=name, **_fields(facts))
+    except (KeyError, TypeError, ValueError):
+        return None
+    return hardware if hardware.digest() == digest else None
+
+
+def _fields(facts: Mapping[str, Any]) -> dict[str, Any]:
+    names = [each.name for each in fields(Accelerator)]
+    return {
+        "os": facts["os"],
+        "memory_bytes": facts["memory_bytes"],
+        "cpu": Cpu(
+            model=facts["cpu.model"],
+            architecture=facts["cpu.architecture"],
+            physical_cores=facts["cpu.physical_cores"],
+            usable_cores=facts["cpu.usable_cores"],
+            mhz=facts["cpu.mhz"],
+            flags=tuple(facts["cpu.flags"].split()),
+        ),
+        "accelerators": tuple(
+            Accelerator(**{key: facts[f"accelerators.{index}.{key}"] for key in names})
+            for index in range(facts["num_accelerators"])
+        ),
+    }

@@ -28,7 +28,7 @@ def pick_precision(plan: Plan, context: Context) -> Iterator[Rewrite | Diagnosti
     target, kind = target_of(plan, context), kind_of_device(plan, context)
     wish = plan.execution.precision
     if wish is not None:
-        missing = _why_not(wish, plan, context)
+        missing = why_not(wish, plan, context)
         if missing:
             yield Diagnostic(
                 code=codes.PRECISION_UNSUPPORTED,
@@ -38,7 +38,7 @@ def pick_precision(plan: Plan, context: Context) -> Iterator[Rewrite | Diagnosti
             )
         return
     for candidate in ("bf16", "fp16"):
-        missing = _why_not(candidate, plan, context) or _why_target_not(candidate, target, kind)
+        missing = why_not(candidate, plan, context) or _why_target_not(candidate, target, kind)
         if not missing and kind == "mps" and plan.kind == embedding.KIND:
             missing = "on Apple devices half precision is not faster for such models"
         if not missing:
@@ -63,7 +63,7 @@ def pick_precision(plan: Plan, context: Context) -> Iterator[Rewrite | Diagnosti
     )
 
 
-def _why_not(precision: str, plan: Plan, context: Context) -> str:
+def why_not(precision: str, plan: Plan, context: Context) -> str:
     """Empty if the hardware computes in this precision natively."""
     if precision == "fp32":
         return ""

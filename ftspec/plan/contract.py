@@ -94,6 +94,14 @@ def contract_of(document: Any) -> Contract:
     return _ADAPTER.validate_json(json.dumps({**document, "spec": canonical_json(document["spec"])}))
 
 
+def contract_part(contract: Contract, plan_digest: str) -> dict[str, Any]:
+    """The keys of a plan file that hold it."""
+    return {
+        "contract": contract_document(contract),
+        "contract_digest": contract_digest(contract, plan_digest),
+    }
+
+
 def contract_digest(contract: Contract, plan_digest: str) -> str:
     """Binds the contract to its plan: neither can be edited or exchanged unseen."""
     return hash_of({"plan": plan_digest, "contract": contract_document(contract)})

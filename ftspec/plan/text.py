@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostics, Severity
 from ftspec.plan.codec import NOT_IDENTITY, digest, hash_of, plan_document, without
-from ftspec.plan.contract import Contract, contract_digest, contract_document, contract_of
+from ftspec.plan.contract import Contract, contract_digest, contract_of, contract_part
 from ftspec.plan.fingerprints import realisation_fingerprint, semantic_fingerprint
 from ftspec.plan.kinds import PLAN_TYPES
 from ftspec.plan.model import FORMAT_VERSION, Plan
@@ -39,8 +39,7 @@ def plan_to_json(plan: Plan, contract: Contract | None = None) -> str:
     """The text of a plan file: the plan, its digest and fingerprints, and what it promises, for people too."""
     document = {**summary_head(plan), **plan_document(plan)}
     if contract is not None:
-        document["contract"] = contract_document(contract)
-        document["contract_digest"] = contract_digest(contract, document["digest"])
+        document |= contract_part(contract, document["digest"])
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -133,13 +132,13 @@ def document_of(text: str, *, name: str) -> tuple[dict[str, Any] | None, Diagnos
     return document, found
 
 
-def is_newer_major(version: str) -> bool:
+def is_other_major(version: str) -> bool:
     """Of another major version than ours, which is not read at all."""
     return version.partition(".")[0] != FORMAT_VERSION.partition(".")[0]
 
 
 def _check_version(version: str, found: Diagnostics, name: str, *, lenient: bool) -> None:
-    if is_newer_major(version):
+    if is_other_major(version):
         found.add(
             codes.PLAN_VERSION,
             f"{name} has format {version:.40}; this ftspec reads {FORMAT_VERSION}",
