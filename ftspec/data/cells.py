@@ -79,6 +79,15 @@ def word_of(record: dict[str, Any], column: str) -> str:
     return checked(str(value), column)
 
 
+def slices_of(record: dict[str, Any], names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """The named columns that the record has, as text."""
+    found = tuple((name, str(record[name])) for name in names if record.get(name) is not None)
+    for name, value in found:
+        if not is_encodable(value):
+            raise RowError(f"`{name}` holds half of a surrogate pair")
+    return found
+
+
 def list_of(record: dict[str, Any], column: str) -> list[Any]:
     """A list, or JSON text that holds one (a table column cannot always nest). It is plain JSON."""
     value = value_of(record, column)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ftspec.data.cells import RowError, check_columns, list_of, text_of, texts_of, word_of
+from ftspec.data.cells import RowError, check_columns, list_of, slices_of, text_of, texts_of, word_of
 from ftspec.data.llm_rows import LlmRow, Message
 from ftspec.data.paths import require, resolve_path
 from ftspec.data.rows import RowFault, SourceFile, text_id
@@ -97,7 +97,7 @@ class TableText:
             tools=tools,
             answers=self._answers(record, spoken if not last.get("tool_calls") else ""),
             group=group,
-            slices=slices_of(record, self.slices, group),
+            slices=grouped_slices(record, self.slices, group),
             source=self.index,
             line=line,
         )
@@ -111,7 +111,7 @@ class TableText:
             completion=completion,
             answers=self._answers(record, completion.strip()),
             group=group,
-            slices=slices_of(record, self.slices, group),
+            slices=grouped_slices(record, self.slices, group),
             source=self.index,
             line=line,
         )
@@ -166,11 +166,11 @@ def unique(id: str, ids: set[str]) -> str:
     return id
 
 
-def slices_of(
+def grouped_slices(
     record: dict[str, Any], names: tuple[str, ...], group: str | None
 ) -> tuple[tuple[str, str], ...]:
     """The named columns, and the group: results are sliced by it too."""
-    found = [(name, str(record[name])) for name in names if record.get(name) is not None]
+    found = slices_of(record, names)
     return tuple(sorted([*found, ("group", group)] if group is not None else found))
 
 

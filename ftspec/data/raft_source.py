@@ -10,7 +10,7 @@ from typing import Any
 from ftspec.data.cells import RowError, text_of, texts_of, word_of
 from ftspec.data.distractors import Distractors
 from ftspec.data.llm_rows import LlmRow, RaftDocument
-from ftspec.data.llm_sources import checked_records, slices_of, unique
+from ftspec.data.llm_sources import checked_records, grouped_slices, unique
 from ftspec.data.paths import require, resolve_path
 from ftspec.data.raft import NoSpanError, RaftQuestion, documents_needed, raft_row
 from ftspec.data.rows import RowFault, SourceFile, text_id
@@ -186,7 +186,7 @@ class RaftSource:
             document_id=document,
             id=unique(word_of(record, roles["id"]), ids) if "id" in roles else "",
             group=group,
-            slices=slices_of(record, self.slices, group),
+            slices=grouped_slices(record, self.slices, group),
             line=line,
         )
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from ftspec.data.cells import RowError, check_columns, text_of, texts_of, value_of, word_of
+from ftspec.data.cells import RowError, check_columns, slices_of, text_of, texts_of, value_of, word_of
 from ftspec.data.paths import require, resolve_path
 from ftspec.data.relevance import evaluation_of
 from ftspec.data.rows import Evaluation, FileDone, Row, RowFault, SourceFile, normalise, text_id
@@ -78,7 +78,7 @@ class TableSource:
         if "negatives" in self.roles:
             negatives = texts_of(record, self.roles["negatives"], empty=True)
         group = word_of(record, self.roles["group"]) if "group" in self.roles else None
-        slices = tuple((name, str(record[name])) for name in self.slices if record.get(name) is not None)
+        slices = slices_of(record, self.slices)
         for positive in positives:
             if positive is not None and normalise(positive) in map(normalise, negatives):
                 raise RowError("a negative equals the positive")

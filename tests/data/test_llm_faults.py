@@ -64,13 +64,14 @@ def test_bad_chats(row: Any, said: str, tmp_path: Path, chat_base: Path) -> None
         ({"prompt": 3, "completion": "c"}, "`prompt` is not text"),
         ({"prompt": "p", "completion": "c", "k": True}, "`k` is neither text nor an integer"),
         ({"prompt": "p", "completion": "c", "k": 0}, "the id `0` stands twice"),
+        ({"prompt": "p", "completion": "c", "lang": "\ud800"}, "`lang` holds half of a surrogate pair"),
     ],
 )
 def test_bad_completions(row: Any, said: str, tmp_path: Path, text_base: Path) -> None:
     write_lines(
         tmp_path / "r.jsonl", [*[{**each, "k": n} for n, each in enumerate(texts(8))], {"k": 9, **row}]
     )
-    request = llm_request(tmp_path, text_base, pair_source("r.jsonl", id="k"))
+    request = llm_request(tmp_path, text_base, pair_source("r.jsonl", id="k"), slices=("lang",))
     _, found = survey_llm(request, tmp_path / "cache")
     assert [(item.code, item.detail) for item in found] == [(codes.BAD_ROW, said)]
 
