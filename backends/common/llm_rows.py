@@ -1,7 +1,7 @@
 """Tokenised rows as the data room writes them, and how they are put together into batches."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +63,17 @@ def _check(row: TokenRow, max_seq_length: int, name: str) -> None:
         fault = "trains a token that nothing stands before"
     if fault:
         raise CheckFailedError("FTS606", f"row {row.id} of {name} {fault}")
+
+
+def end_of_answers(rows: Sequence[TokenRow], special: Collection[int]) -> set[int]:
+    """The special token with which trained answers end, that of the first row whose targets end in one: the
+    answer of a row that was cut has none. White space may stand behind it."""
+    for row in rows:
+        targets = [token for token, target in zip(row.input_ids, row.mask, strict=True) if target]
+        for token in reversed(targets[-2:]):
+            if token in special:
+                return {token}
+    return set()
 
 
 def by_length(rows: Sequence[TokenRow], size: int) -> Iterator[list[int]]:

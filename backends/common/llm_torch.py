@@ -11,7 +11,7 @@ import numpy as np
 import parity
 import torch
 from events import CheckFailedError
-from llm_rows import TokenRow, padded
+from llm_rows import TokenRow, end_of_answers, padded
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -148,11 +148,7 @@ def stop_tokens(model: Any, tokenizer: Any, rows: Sequence[TokenRow]) -> tuple[i
     found = set()
     for value in (model.generation_config.eos_token_id, tokenizer.eos_token_id):
         found |= {value} if isinstance(value, int) else set(value or ())
-    special = set(tokenizer.all_special_ids)
-    for row in rows[:1]:
-        trained = [token for token, target in zip(row.input_ids, row.mask, strict=True) if target]
-        found |= set([token for token in trained[-2:] if token in special][-1:])
-    return tuple(sorted(found))
+    return tuple(sorted(found | end_of_answers(rows, set(tokenizer.all_special_ids))))
 
 
 def padding_token(tokenizer: Any) -> int:

@@ -228,6 +228,9 @@ def test_an_end_of_turn_that_is_not_the_end_of_text(load: Load, base: Path) -> N
     model = SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=[3, 4]))
     tokenizer = SimpleNamespace(eos_token_id=3, all_special_ids=[0, 1, 2, 3])
     assert load("llm_torch").stop_tokens(model, tokenizer, [row]) == (2, 3, 4)
+    cut = load("llm_rows").TokenRow(id="c", input_ids=(5, 6, 7, 9), mask=(0, 1, 1, 1), prompt_length=1)
+    assert load("llm_torch").stop_tokens(model, tokenizer, [cut]) == (3, 4)
+    assert load("llm_torch").stop_tokens(model, tokenizer, [cut, row]) == (2, 3, 4)
 
 
 def test_parity_is_judged_by_the_coarser_dtype(load: Load) -> None:

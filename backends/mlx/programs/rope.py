@@ -14,7 +14,6 @@ from mlx import nn
 
 RELATIVE, ABSOLUTE = 1e-3, 1e-6  # of angles in float32; another theta or scaling moves them by far more
 THETA = 10000.0  # where a config.json says nothing
-THETA = 10000.0  # where a config.json says nothing
 SAME_AS_DEFAULT = ("default", "mrope", "dynamic")  # below max_position_embeddings
 
 

@@ -11,7 +11,7 @@ from adapters import load_adapter
 from batches import arrays, check_tokens, losses_of, vocabulary_of
 from events import InterruptedRunError, StageEvents
 from llm_follow import PROGRESS_SECONDS, write_json, write_lines
-from llm_rows import TokenRow, by_length, read_token_rows
+from llm_rows import TokenRow, by_length, end_of_answers, read_token_rows
 from llm_settings import Precision, Settings
 from memory import peak_bytes, start_peak
 from mlx_lm.generate import BatchGenerator
@@ -164,11 +164,7 @@ def stop_tokens(
     found = set()
     for value in (generation.get("eos_token_id", config.get("eos_token_id")), tokenizer.eos_token_id):
         found |= {value} if isinstance(value, int) else set(value or ())
-    special = set(tokenizer.all_special_ids)
-    for row in rows[:1]:
-        trained = [token for token, target in zip(row.input_ids, row.mask, strict=True) if target]
-        found |= set([token for token in trained[-2:] if token in special][-1:])
-    return tuple(sorted(found))
+    return tuple(sorted(found | end_of_answers(rows, set(tokenizer.all_special_ids))))
 
 
 def start_memory(settings: Settings) -> None:
