@@ -43,6 +43,7 @@ COMMANDS = {
     "history": "Show what was promoted where.",
     "gc": "Remove stored outputs and versions that nothing needs.",
     "sql": "Ask the ledger, read-only.",
+    "drift": "Show what moved under the models that are in use.",
     "unlock": "List or remove the lease of a process that is gone.",
     "state": "Rebuild, verify or back up the ledger.",
 }

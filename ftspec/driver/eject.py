@@ -1,22 +1,18 @@
 """A plan as a folder of its own: data made here, the run for others, without ftspec."""
 
 import shutil
-import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, Diagnostics, FtspecError
-from ftspec.driver.inprocess import make_data
 from ftspec.driver.lookup import stored_stages
+from ftspec.driver.stored_data import run_data
 from ftspec.lower.lower import LowerInputs, lower
-from ftspec.plan.codec import HASH_VERSION
-from ftspec.plan.model import Action, Plan
-from ftspec.plan.stages import GRAPHS, data_stages, nothing_stored, stage_documents, with_stages
+from ftspec.plan.model import Plan
+from ftspec.plan.stages import GRAPHS, nothing_stored, with_stages
 from ftspec.plan.text import plan_to_json
 from ftspec.run.events import Event
-from ftspec.store.artifacts import Artifacts
 from ftspec.store.files import partial_path
 from ftspec.store.leases import Notify, project_lease
 from ftspec.store.project import Project
@@ -60,7 +56,8 @@ def eject_plan(
         raise _refused(f"{named} is there, and not an empty folder", "name a new folder")
     project.create()
     with project_lease(project, purpose, notify=notify):
-        data = _make_data(with_stages(plan, stored_stages(project)), project, observe)
+        output = run_data(with_stages(plan, stored_stages(project)), project, observe)
+        data = output(GRAPHS[plan.kind].data)
         whole = with_stages(plan, nothing_stored)
         baseline = plan.evaluation.baseline_facts
         inputs = LowerInputs(
@@ -83,35 +80,6 @@ def eject_plan(
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return folder
-
-
-def _make_data(plan: Plan, project: Project, observe: Observe) -> Path:
-    """Run the data stages that the store does not hold; the folder that programs read."""
-    artifacts, documents = Artifacts(project), stage_documents(plan)
-    stages = {stage.name: stage for stage in plan.stages}
-
-    def output(name: str) -> Path:
-        return artifacts.path(name, stages[name].key)
-
-    def tell(name: str, event: str, **values: str | int | float | bool | None) -> None:
-        observe(Event(time=time.time(), stage=name, event=event, values=values))
-
-    for name in data_stages(plan):
-        if stages[name].action is not Action.RUN:
-            continue
-
-        def progress(done: int, total: int, unit: str, name: str = name) -> None:
-            tell(name, "progress", done=done, total=total, unit=unit)
-
-        tell(name, "start")
-        started = time.monotonic()
-        with tempfile.TemporaryDirectory(dir=project.state, prefix="eject-") as scratch:
-            out = Path(scratch) / name
-            out.mkdir()
-            _raise(make_data(plan, name, output, out, project=project, on_progress=progress))
-            artifacts.publish(name, stages[name].key, out, documents[name], algorithm=HASH_VERSION)
-        tell(name, "end", seconds=time.monotonic() - started)
-    return output(GRAPHS[plan.kind].data)
 
 
 def _refused(detail: str, help: str) -> FtspecError:
