@@ -98,6 +98,16 @@ def longest_row(plan: LlmPlan) -> int:
     return limit if plan.train.packing else min(plan.data.facts.lengths.max, limit)
 
 
+def longest_scored_row(plan: LlmPlan) -> int:
+    """Tokens of the longest held-out row. Rows that are split off are as long as those of training; of given
+    ones the prompts are known, and answers are taken to be as long as those of training."""
+    if not plan.data.evaluation:
+        return longest_row(plan)
+    facts = plan.data.facts
+    given = facts.longest_prompt + facts.completion_lengths.max
+    return max(longest_row(plan), min(given, plan.model.max_seq_length))
+
+
 # --- states ------------------------------------------------------------------------------------
 
 
@@ -300,11 +310,12 @@ def scoring_memory(plan: LlmPlan, costs: MemoryCosts, rows: int) -> MemoryEstima
     weights = base_weight_bytes(facts, precision, None if whole else plan.model.quantization_bits, costs)
     if not whole:
         weights += 4 * plan.model.trainable_parameters
-    tokens = rows * longest_row(plan)
+    longest = longest_scored_row(plan)
+    tokens = rows * longest
     layer = element * tokens * (4 * facts.hidden_size + 3 * facts.intermediate_size)
     working = layer + round(costs.score_bytes_per_logit * tokens * facts.vocab_size)
     if plan.evaluation.generate_rows:
-        length = longest_row(plan) + plan.evaluation.max_new_tokens
+        length = longest + plan.evaluation.max_new_tokens
         cache = 2 * element * _narrow(facts) * length * rows
         generating = cache * (facts.num_layers + 1) + layer + 8 * rows * facts.vocab_size
         working = max(working, generating)

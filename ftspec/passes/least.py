@@ -1,9 +1,8 @@
 """The least memory that a plan can be run in."""
 
-from ftspec.estimate.decoder import scoring_memory
 from ftspec.passes.candidates import candidates
 from ftspec.passes.context import Context, target_of
-from ftspec.passes.predict import predict_peak
+from ftspec.passes.predict import predict_peak, predict_scoring_peak
 from ftspec.plan.llm import LlmPlan
 from ftspec.plan.model import Plan
 
@@ -15,4 +14,4 @@ def least_peak(plan: Plan, context: Context) -> int:
     training = min(predict_peak(plan, way, target) for way in candidates(plan, context))
     if not isinstance(plan, LlmPlan):
         return training
-    return max(training, scoring_memory(plan, target.memory, 1).peak_bytes)
+    return max(training, predict_scoring_peak(plan, 1, target))

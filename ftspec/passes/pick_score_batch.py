@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic
-from ftspec.estimate.decoder import scoring_memory
 from ftspec.passes.context import Context, span_of, target_of
 from ftspec.passes.least import least_peak
+from ftspec.passes.predict import predict_scoring_peak
 from ftspec.passes.remedies import remedies
 from ftspec.passes.set_memory_limit import usable_bytes
 from ftspec.passes.units import gib
@@ -25,11 +25,11 @@ def pick_score_batch(plan: LlmPlan, context: Context) -> Iterator[Rewrite | Diag
 
     What is shipped is what is scored: a merged model stands unquantised in memory, however it was trained.
     """
-    limit, costs = usable_bytes(plan, context), target_of(plan, context).memory
+    limit, target = usable_bytes(plan, context), target_of(plan, context)
     size = MOST_ON_CPU if plan.execution.device == "cpu" else MOST_ON_ACCELERATOR
-    while size > 1 and scoring_memory(plan, costs, size).peak_bytes > limit:
+    while size > 1 and predict_scoring_peak(plan, size, target) > limit:
         size //= 2
-    needed = scoring_memory(plan, costs, size).peak_bytes
+    needed = predict_scoring_peak(plan, size, target)
     if needed <= limit:
         yield Rewrite(
             field=FIELD,

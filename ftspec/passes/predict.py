@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from ftspec.estimate.decoder import decoder_inputs, decoder_training_memory
+from ftspec.estimate.decoder import decoder_inputs, decoder_training_memory, scoring_memory
 from ftspec.estimate.memory import memory_inputs, training_memory
 from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.llm import LlmPlan
@@ -76,5 +76,14 @@ def planned_memory(plan: Plan, target: Target) -> MemoryEstimate:
 def predict_peak(plan: Plan, candidate: Candidate, target: Target) -> int:
     """Bytes that all processes of the run take of the memory that their limit is about: processes on a CPU
     share it, those on accelerators have one each."""
-    processes = (plan.execution.num_processes or 1) if plan.execution.device == "cpu" else 1
-    return processes * predict_memory(plan, candidate, target).peak_bytes
+    return _sharing(plan) * predict_memory(plan, candidate, target).peak_bytes
+
+
+def predict_scoring_peak(plan: LlmPlan, rows: int, target: Target) -> int:
+    """The same of scoring, with `rows` held-out rows at once in each process."""
+    return _sharing(plan) * scoring_memory(plan, target.memory, rows).peak_bytes
+
+
+def _sharing(plan: Plan) -> int:
+    """Processes that take of the same limit."""
+    return (plan.execution.num_processes or 1) if plan.execution.device == "cpu" else 1

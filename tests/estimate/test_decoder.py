@@ -14,16 +14,19 @@ from ftspec.estimate.decoder import (
     gradient_bytes,
     layer_bytes_per_token,
     layer_constant_bytes,
+    longest_scored_row,
     loss_bytes,
     scoring_memory,
     weight_bytes,
 )
 from ftspec.estimate.memory import CPU_PROCESS_BYTES
+from ftspec.passes.predict import predict_scoring_peak
 from ftspec.plan.llm import AdapterPlan
 from ftspec.target.features import Device
 from ftspec.target.model import MemoryCosts
 from tests.llm_facts import llm_facts
 from tests.llm_plan import make_llm_plan
+from tests.resolve.make import target as any_target
 
 ALL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 LLAMA = llm_facts("llama-3.1-8b-instruct")
@@ -223,3 +226,26 @@ def test_scoring_grows_with_rows_and_with_answers() -> None:
     assert eight > one
     asked = make_llm_plan(model={"facts": QWEN}, evaluation={"generate_rows": 4, "max_new_tokens": 50_000})
     assert scoring_memory(asked, MemoryCosts(), 8).peak_bytes > eight
+
+
+def test_given_held_out_rows_may_be_longer_than_those_of_training() -> None:
+    plan = make_llm_plan(model={"facts": QWEN, "max_seq_length": 4096}, evaluation={"generate_rows": 0})
+    short = replace(plan.data.facts.lengths, max=100)
+    facts = replace(plan.data.facts, lengths=short, completion_lengths=short, longest_prompt=3000)
+    split_off = replace(plan, data=replace(plan.data, facts=facts))
+    given = replace(split_off, data=replace(split_off.data, evaluation=plan.data.train))
+    assert (longest_scored_row(split_off), longest_scored_row(given)) == (100, 3100)
+    least, most = (scoring_memory(each, MemoryCosts(), 1).activation_bytes for each in (split_off, given))
+    assert most == 31 * least
+
+
+def test_processes_that_share_a_limit_score_together() -> None:
+    half = make_llm_plan().train.global_batch_size // 2
+    two = {"num_processes": 2, "per_device_train_batch_size": half}
+    alone = make_llm_plan()
+    pair = make_llm_plan(execution=two)
+    apart = make_llm_plan(execution={**two, "device": "cuda"})
+    target = any_target("torchy")
+    one = predict_scoring_peak(alone, 4, target)
+    assert predict_scoring_peak(pair, 4, target) == 2 * one
+    assert predict_scoring_peak(apart, 4, target) == scoring_memory(apart, target.memory, 4).peak_bytes
