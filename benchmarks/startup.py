@@ -1,4 +1,4 @@
-"""How long `validate`, `plan` and `show` take as whole processes, against `python -c "import torch"`.
+"""How long `validate`, `plan`, `show` and `diff` take as whole processes, against `python -c "import torch"`.
 
     python benchmarks/startup.py [--repeats 9]
 
@@ -22,13 +22,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         project = ["--project", folder]
         plan = Path(folder) / "quickstart.ftplan"
+        other = Path(folder) / "other.ftplan"
         run([FTSPEC, "plan", str(QUICKSTART), "--out", str(plan), *project])
+        run([FTSPEC, "plan", str(QUICKSTART), "--set", "train.seed=1", "--out", str(other), *project])
         seconds = in_turn(
             {
                 TORCH: [sys.executable, "-c", "import torch"],
                 "ftspec validate": [FTSPEC, "validate", str(QUICKSTART)],
                 "ftspec plan": [FTSPEC, "plan", str(QUICKSTART), *project],
                 "ftspec show": [FTSPEC, "show", str(plan), *project],
+                "ftspec diff": [FTSPEC, "diff", str(plan), str(other), *project],
             },
             repeats=options.repeats,
         )

@@ -40,6 +40,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("light")
     shutil.copytree(shared_folder("specs"), folder / "specs")
     heavy_imports("plan", "specs/pairs.yaml", "--out", "change.ftplan", cwd=folder)
+    heavy_imports("plan", "specs/pairs.yaml", "--set", "train.seed=1", "--out", "other.ftplan", cwd=folder)
     return folder
 
 
@@ -60,8 +61,39 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("models", "list"),
         ("backends", "list"),
         ("runs",),
+        ("diff", "change.ftplan", "other.ftplan"),
+        ("diff", "change.ftplan", "specs/pairs.yaml", "--format", "markdown"),
+        ("diff", "specs/pairs.yaml@laptop-cpu", "@h100x8", "--format", "json"),
+        ("diff", "--rules"),
     ],
     ids=" ".join,
 )
 def test_nothing_heavy_is_imported(planned: Path, arguments: tuple[str, ...]) -> None:
     assert heavy_imports(*arguments, cwd=planned) == []
+
+
+# Rooms and libraries that a comparison of two plans has no use for.
+NOT_FOR_PLANS = ("ftspec.resolve", "ftspec.passes", "ftspec.spec", "ftspec.source", "ftspec.hardware.detect", "ftspec.data",
+                 "ftspec.models", "ftspec.lower", "ruamel", "yaml", "numpy", "rich", "tokenizers")  # fmt: skip
+MOST_MODULES = 420
+
+COUNT = f"""
+import json, sys
+from ftspec.cli.main import cli
+try:
+    cli(sys.argv[1:], prog_name="ftspec")
+finally:
+    wrong = [name for name in {NOT_FOR_PLANS!r} if name in sys.modules]
+    print(json.dumps([len(sys.modules), wrong]), file=sys.stderr)
+"""
+
+
+def test_two_plans_are_compared_with_few_modules(planned: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", COUNT, "diff", "change.ftplan", "other.ftplan"],
+        cwd=planned, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    count, wrong = json.loads(done.stderr.splitlines()[-1])
+    assert wrong == []
+    assert count <= MOST_MODULES
