@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, tuple[list[str], list[str] | None]] = {
     "calibrate_time": (["calibrate_time.py"], ["--steps", "3"]),
     "train_vs_plain": (["train_vs_plain.py"], None),
     "beir": (["beir/run.py"], None),
+    "raft": (["raft/run.py"], None),
 }
 
 
