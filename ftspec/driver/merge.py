@@ -261,7 +261,15 @@ def _assemble(
         parity=parity,
     )
     evidence, verdict = read_evidence(evaluated.path), read_verdict(judged.path)
-    write_card(folder, plan, evidence, verdict, passport["environment"], trained=trained)
+    write_card(
+        folder,
+        plan,
+        evidence,
+        verdict,
+        passport["environment"],
+        trained=trained,
+        tainted=passport.get("tainted", ()),
+    )
 
 
 def _gone(detail: str) -> FtspecError:

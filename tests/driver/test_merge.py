@@ -147,6 +147,17 @@ def test_the_whole_model_is_a_version_of_its_own(project: Project, tmp_path: Pat
     assert "merged from v1" in _show(project)
 
 
+def test_what_tainted_a_run_is_told_of_the_merged_model_too(
+    project: Project, tmp_path: Path, base: Path
+) -> None:
+    model = registered(project, tmp_path / "made", base)
+    passport = json.loads((model.path / "ftspec.json").read_text())
+    (model.path / "ftspec.json").write_text(json.dumps({**passport, "tainted": ["rows.jsonl has moved"]}))
+    whole = merge_model(project, model, targets=backends(tmp_path))
+    assert json.loads((whole.path / "ftspec.json").read_text())["tainted"] == ["rows.jsonl has moved"]
+    assert "**Tainted.**" in (whole.path / "README.md").read_text()
+
+
 def test_the_ledger_knows_it(project: Project, tmp_path: Path, base: Path) -> None:
     model = registered(project, tmp_path / "made", base)
     ledger = Ledger(project)
