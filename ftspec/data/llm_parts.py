@@ -129,12 +129,25 @@ def _hold_out(rows: tuple[LlmRow, ...], mode: str, share: float, seed: int, purp
 
 def _drop_shared(rows: tuple[LlmRow, ...], held: tuple[LlmRow, ...]) -> tuple[tuple[LlmRow, ...], int]:
     """Rows in which nothing of `held` is asked or is the oracle; and how many others there were."""
-    prompts = {row.prompt_key for row in held}
-    oracles = {row.document_key for row in held} - {None}
-    kept = tuple(
-        row for row in rows if prompts.isdisjoint(row.asked_keys) and row.document_key not in oracles
-    )
+    shared = _Shared(held)
+    kept = tuple(row for row in rows if not shared.prompts(row) and not shared.oracle(row))
     return kept, len(rows) - len(kept)
+
+
+class _Shared:
+    """What rows share with held-out ones. Of chats: what is asked last on one side and anywhere on the other,
+    for earlier answers may be trained and scored too. Two chats that only begin alike share nothing."""
+
+    def __init__(self, held: tuple[LlmRow, ...]) -> None:
+        self._last = {row.prompt_key for row in held}
+        self._any = {key for row in held for key in row.asked_keys}
+        self._oracles = {row.document_key for row in held} - {None}
+
+    def prompts(self, row: LlmRow) -> set[str]:
+        return self._last.intersection(row.asked_keys) | self._any.intersection((row.prompt_key,))
+
+    def oracle(self, row: LlmRow) -> bool:
+        return row.document_key in self._oracles
 
 
 def _units(rows: tuple[LlmRow, ...], mode: str) -> list[str]:
@@ -174,14 +187,13 @@ def _components(rows: tuple[LlmRow, ...], *, by_document: bool) -> list[str]:
 
 
 def _leakage(rows: tuple[LlmRow, ...], test: tuple[LlmRow, ...]) -> Leakage:
-    prompts = {row.prompt_key for row in test}
-    oracles = {row.document_key for row in test} - {None}
+    shared = _Shared(test)
     shared_prompts: dict[str, str] = {}
     shared_oracles: dict[str, str] = {}
     for row in rows:
-        for key in prompts.intersection(row.asked_keys):
+        for key in sorted(shared.prompts(row), key=row.asked_keys.index):
             shared_prompts.setdefault(key, row.asked_text(key))
-        if row.raft is not None and row.document_key in oracles:
+        if row.raft is not None and shared.oracle(row):
             shared_oracles.setdefault(str(row.document_key), row.raft.oracle)
     first = [f"prompt: {_short(text)}" for text in shared_prompts.values()][: _EXAMPLES - 2]
     rest = [f"oracle: {_short(text)}" for text in shared_oracles.values()]

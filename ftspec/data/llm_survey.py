@@ -27,7 +27,7 @@ from ftspec.plan.llm_data import LlmDataFacts, RaftFacts
 from ftspec.plan.llm_stages import VERSIONS
 from ftspec.store.digests import DigestCache
 
-SURVEY_VERSION = 2  # raise it when the same data and settings give other facts
+SURVEY_VERSION = 3  # raise it when the same data and settings give other facts
 _STAGES = ("ingest", "split", "tokenize")
 _LENGTHS = ("lengths", "prompt_lengths", "completion_lengths", "sequence_lengths")
 

@@ -1,6 +1,7 @@
 """No prompt and no oracle of a held-out row is among the training rows."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,25 @@ def test_a_chat_goes_where_its_continuation_goes() -> None:
         ids = {f"hello/name {n}/tell {n}/told", f"hello/name {n}/tell {n}/told/and?/more"}
         here = {row.id for row in parts.test}
         assert ids <= here or not ids & here
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_no_chat_is_trained_that_a_held_out_one_goes_on_from(given: bool) -> None:
+    """Its answer would be scored there, where every answer of the assistant is."""
+    short = [replace(talk(f"q{n}", f"a{n}"), group=f"short {n}") for n in range(20)]
+    long = [replace(talk(f"q{n}", f"a{n}", "and?", f"b{n}"), group=f"long {n}") for n in range(20)]
+    if given:
+        told = divided(short, long)
+        assert (told.leakage.queries, len(told.train)) == (20, 20)
+        assert told.leakage.examples[0].startswith("prompt: q")
+        parts = divided([*short, talk("q0", "other", "else", "c")], long, leakage="drop_train")
+        assert [row.id for row in parts.train] == ["q0/other/else/c"]  # only begins alike
+    else:
+        parts = divided([*short, *long], by="group")
+        trained = {row.prompt_key for row in parts.train}
+        assert trained
+        assert not trained & {key for row in parts.test for key in row.asked_keys}
+        assert parts.dropped > 0
 
 
 def test_a_chat_of_one_question_equals_a_prompt() -> None:
