@@ -120,10 +120,10 @@ def plan_command(
         spec, project=find_project(project_folder), overrides=overrides, hardware_name=hardware
     )
     if compiled is None:
-        _refuse(found, format_)
+        _refuse(found, format_, spec)
     found.extend(check_lock(compiled, find_project(project_folder), locked=locked, here=hardware is None))
     if found.has_errors:
-        _refuse(found, format_)
+        _refuse(found, format_, spec)
     plan = compiled.plan
     if out is not None:
         if not out.parent.is_dir():
@@ -159,9 +159,11 @@ def show_findings(found: Iterable[Diagnostic], format_: str) -> None:
         click.echo(text)
 
 
-def _refuse(found: Diagnostics, format_: str) -> NoReturn:
+def _refuse(found: Diagnostics, format_: str, spec: Path) -> NoReturn:
     if format_ in FINDINGS:
-        show_findings(found, format_)
+        from ftspec.view.plan_annotations import in_files
+
+        show_findings(in_files(found, spec.parent), format_)
         raise SystemExit(exit_code(found))
     fail(found, format_=format_)
 

@@ -9,6 +9,7 @@ import click
 from ftspec.cli.common import echo_json, fail, report, terminal_width, wants_color, write_file
 from ftspec.cli.exits import CHANGES, DONE, exit_code
 from ftspec.cli.plan import FINDINGS, show_findings
+from ftspec.diagnostics.model import Diagnostic
 from ftspec.store.project import Project
 
 if TYPE_CHECKING:
@@ -62,10 +63,13 @@ def run_plan_all(
 def _show(plans: "PlanSet", format_: str) -> None:
     faults = [each for spec in plans.specs for each in spec.found]
     if format_ in FINDINGS:
-        from ftspec.view.plan_annotations import annotations
+        from ftspec.view.plan_annotations import annotations, in_files
 
-        warnings = [each for spec in plans.specs for each in annotations(spec.plan, spec.path)]
-        show_findings([*faults, *warnings], format_)
+        items: list[Diagnostic] = []
+        for spec in plans.specs:
+            items += in_files(spec.found, Path(spec.path).parent)
+            items += annotations(spec.plan, spec.path)
+        show_findings(items, format_)
     elif format_ == "json":
         from ftspec.view.planset_json import planset_json
 

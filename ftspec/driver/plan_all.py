@@ -13,6 +13,7 @@ from pathlib import Path
 from ftspec.diagnostics.model import Diagnostics
 from ftspec.driver import git
 from ftspec.driver.compile import Compilation, compile_spec
+from ftspec.driver.contract import contract_of
 from ftspec.driver.diff import difference
 from ftspec.driver.lock_check import check_lock
 from ftspec.driver.sides import Reading, read_side
@@ -71,7 +72,7 @@ def plan_all(wish: Wish) -> tuple[PlanSet | None, Diagnostics]:
         planned = [_planned(wish, path) for path in specs]
     else:
         planned = [_compared(wish, past, each) for each in _changed(wish, past, root)]
-    files = _Files.open(wish.folder, specs, root)
+    files = _Files.open(wish, specs, root)
     ordered = sorted((files.save(each, compiled) for each, compiled in planned), key=lambda each: each.order)
     files.close()
     return PlanSet(
@@ -176,7 +177,7 @@ def _compared(wish: Wish, past: _Past, change: _Change) -> _Made:
         return PlannedSpec(path=old_path, state=SpecState.DELETED), None
     compiled, found = _compile(wish, change.path)
     if compiled is None:
-        return _entry(change.path, SpecState.FAILED, None, found), None
+        return replace(_entry(change.path, SpecState.FAILED, None, found), because=change.because), None
     if change.old is None:
         return _entry(change.path, SpecState.NEW, compiled, found), compiled
     is_renamed = old_path != str(shown(change.path))
@@ -230,32 +231,38 @@ def _difference(
 class _Files:
     """The folder of plan files. Those that an earlier call left there, by its own list, are removed."""
 
-    folder: Path | None
+    wish: Wish
     names: Mapping[Path, str]
     sums: list[str]
 
     @staticmethod
-    def open(folder: Path | None, specs: Sequence[Path], root: Path) -> "_Files":
+    def open(wish: Wish, specs: Sequence[Path], root: Path) -> "_Files":
+        folder = wish.folder
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             for name in _listed(folder / SUMS_NAME):
                 (folder / name).unlink(missing_ok=True)
             (folder / COMMENT_NAME).unlink(missing_ok=True)
-        return _Files(folder, {shown(path): name for path, name in file_names(specs, root).items()}, [])
+        names = {shown(path): name for path, name in file_names(specs, root).items()}
+        return _Files(wish, names, [])
 
     def save(self, spec: PlannedSpec, compiled: Compilation | None) -> PlannedSpec:
         """With its plan file, where `apply` would have something to do because of the change."""
-        if self.folder is None or compiled is None or not spec.running:
+        folder = self.wish.folder
+        if folder is None or compiled is None or not spec.running:
             return spec
-        path = self.folder / self.names[Path(spec.path)]
-        text = plan_to_json(compiled.plan)
+        contract, found = contract_of(compiled, self.wish.project, here=self.wish.hardware_name is None)
+        if contract is None:
+            return replace(spec, state=SpecState.FAILED, found=(*spec.found, *found))
+        path = folder / self.names[Path(spec.path)]
+        text = plan_to_json(compiled.plan, contract)
         write_atomically(path, text)
         self.sums.append(f"{hashlib.sha256(text.encode()).hexdigest()}  {path.name}")
-        return replace(spec, file=str(path))
+        return replace(spec, file=str(path), found=(*spec.found, *found))
 
     def close(self) -> None:
-        if self.folder is not None:
-            write_atomically(self.folder / SUMS_NAME, "".join(f"{line}\n" for line in sorted(self.sums)))
+        if self.wish.folder is not None:
+            write_atomically(self.wish.folder / SUMS_NAME, "".join(f"{line}\n" for line in sorted(self.sums)))
 
 
 def file_names(specs: Iterable[Path], root: Path) -> dict[Path, str]:

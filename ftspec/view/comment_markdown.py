@@ -19,7 +19,7 @@ MAX_CHARACTERS = 65_536  # of a comment, as GitHub counts
 _RESERVE = 1_200  # for the last lines, which say what was left out
 _SHARE_OF_TABLE = 0.5
 _NAMED = 6  # specs in a line of the verdict
-_LISTS = (3, 10, 40, 400)  # how many lines a list may have within the details of a spec
+_LISTS = (3, 10, 25, 60, 150, 400)  # how many lines a list may have within the details of a spec
 _MAX_COMMANDS = 20
 
 _VERDICTS = {

@@ -1,7 +1,9 @@
 """The warnings of a plan as findings in a file: for annotations in a pull request, and for code scanning."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 from ftspec.diagnostics.code import find_code
 from ftspec.diagnostics.model import Diagnostic, Severity, Span
@@ -18,6 +20,18 @@ def annotations(plan: Plan | None, path: str) -> Iterator[Diagnostic]:
             yield Diagnostic(
                 code=code, detail=note.detail, primary=_place(plan, code.id, path), severity=Severity.WARNING
             )
+
+
+def in_files(found: Iterable[Diagnostic], folder: Path) -> Iterator[Diagnostic]:
+    """Findings in data are named as the spec names the data; here as the working directory does. `folder` is
+    that of the spec."""
+    for each in found:
+        span = each.primary
+        if span is not None and not Path(span.path).exists() and (folder / span.path).is_file():
+            path = (folder / span.path).as_posix()
+            yield replace(each, primary=replace(span, path=path))
+        else:
+            yield each
 
 
 def _place(plan: Plan | None, code: str, path: str) -> Span:

@@ -218,7 +218,9 @@ def test_other_commands(tmp_path: Path) -> None:
     machine = Machine(tmp_path, "exit 2")
     for command in ("validate", "drift", "lock"):
         assert machine.run("Run", command=command, args="specs/a.yaml").returncode == 0
-    assert machine.commands() == ["<validate><specs/a.yaml>", "<drift><specs/a.yaml>", "<lock><specs/a.yaml>"]
+    assert machine.commands() == [
+        "<validate><specs/a.yaml>", "<drift><--format><markdown><specs/a.yaml>", "<lock><specs/a.yaml>",
+    ]  # fmt: skip
     assert machine.outputs()["exit-code"] == "2"
     machine.run("Run", command="rm -rf")
     assert machine.outputs()["exit-code"] == "64"
@@ -237,6 +239,12 @@ def test_a_comment_that_cannot_be_posted_fails_no_plan(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "::warning" in done.stdout
     assert machine.commands() == ["<comment><plans/comment.md><--repo><acme/search><--pr><7>"]
+
+
+def test_commands_of_the_action_exist() -> None:
+    from ftspec.cli.main import COMMANDS
+
+    assert {"validate", "plan", "apply", "lock", "drift", "comment"} <= COMMANDS.keys()
 
 
 def test_comments_are_for_pull_requests_of_the_repository_itself() -> None:

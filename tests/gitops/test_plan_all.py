@@ -1,0 +1,254 @@
+"""`ftspec plan --all --since` in a real git repository."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftspec.driver.plan_all import file_names
+from ftspec.plan.text import plan_from_json
+from tests.gitops.conftest import Repository
+
+METRICS = "metrics: [mrr@10, recall@1, recall@5]"
+MORE_METRICS = "metrics: [mrr@10, recall@1, recall@5, recall@10]"
+
+
+def planned(repository: Repository, *more: str, code: int = 0) -> dict[str, dict[str, Any]]:
+    """Path → what is said of it."""
+    result = repository.run("plan", "--all", "--since", "main", "--format", "json", *more, code=code)
+    return {each["path"]: each for each in json.loads(result.stdout)["specs"]}
+
+
+def test_a_branch_that_changes_a_metric_and_a_learning_rate(repository: Repository) -> None:
+    repository.replace("specs/pairs.yaml", METRICS, MORE_METRICS)
+    repository.replace("specs/classes.yaml", "\ntrain:\n", "\ntrain:\n  learning_rate: 5e-5\n")
+    repository.commit()
+    text = repository.run(
+        "plan", "--all", "--since", "main", "--format", "markdown", "--out-dir", "plans"
+    ).stdout
+    lines = text.splitlines()
+    assert lines[0] == "<!-- ftspec:plan -->"
+    assert lines[3].startswith("🔁 **Retrain** of 1 spec")
+    assert "specs/classes.yaml" in lines[3]
+    assert lines[5].startswith("📏 **Re-score** of 1 spec")
+    assert "specs/pairs.yaml" in lines[5]
+    rows = [line for line in lines if line.startswith("| <code>specs/") and line.count("|") == 7]
+    retrain, score = (row.split(" | ") for row in rows)
+    assert retrain[1:3] == ["**retrain**", "train, encode&#95;tuned, evaluate, gate, register"]
+    assert score[1:3] == ["evaluation", "evaluate, gate, register"]
+    assert all(re.search(r"\d+ (s|min)", row[3]) for row in (retrain, score))
+    assert "GiB" in retrain[4]
+    assert "- train.learning_rate: 2e-05\n+ train.learning_rate: 5e-05" in text
+    assert repository.path("plans/comment.md").read_text(encoding="utf-8") == text
+    for line in repository.path("plans/SHA256SUMS").read_text().splitlines():
+        digest, name = line.split("  ")
+        raw = repository.path(f"plans/{name}").read_bytes()
+        assert hashlib.sha256(raw).hexdigest() == digest
+        plan, found = plan_from_json(raw.decode(), name=name)
+        assert plan is not None, list(found)
+        assert f"ftspec apply plans/{name}" in text
+    repository.run("show", "plans/pairs.ftplan")
+
+
+def test_reformatted_specs_and_words_run_nothing(repository: Repository) -> None:
+    repository.replace("specs/pairs.yaml", "kind: Embedding", "kind: 'Embedding'  # of course")
+    repository.replace("specs/classes.yaml", "description: ", "description: New words. ")
+    specs = planned(repository, "--out-dir", "plans")
+    assert specs["specs/pairs.yaml"]["category"] is None
+    assert specs["specs/classes.yaml"]["category"] == "metadata"
+    assert not any(each["stages"] or each["plan"]["file"] for each in specs.values())
+    assert "no change in meaning" in repository.path("plans/comment.md").read_text(encoding="utf-8")
+    assert repository.path("plans/SHA256SUMS").read_text() == ""
+    repository.run("plan", "--all", "--since", "main", "--detailed-exitcode")
+
+
+def test_what_a_spec_reads_counts(repository: Repository) -> None:
+    """Data, and what is extended; the earlier version is planned with the earlier data."""
+    repository.git("checkout", "-q", "main")
+    repository.path("specs/over.yaml").write_text("extends: pairs.yaml\nmetadata:\n  name: over\n")
+    repository.commit()
+    repository.git("checkout", "-qB", "change")
+    with repository.path("specs/data/http-classes.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"text": "a teapot that pours", "class": "client error"}\n')
+    specs = planned(repository)
+    assert list(specs) == ["specs/classes.yaml"]
+    one = specs["specs/classes.yaml"]
+    assert one["because"] == ["specs/data/http-classes.jsonl"]
+    assert one["category"] == "retrain"
+    assert [each["path"] for each in one["difference"]["changes"]] == ["data.train.0#content"]
+    assert one["difference"]["data"][0]["rows"]["added"] == 1
+    repository.git("checkout", "-q", ".")
+    repository.replace("specs/pairs.yaml", METRICS, MORE_METRICS)
+    specs = planned(repository)
+    assert list(specs) == ["specs/over.yaml", "specs/pairs.yaml"]
+    assert specs["specs/over.yaml"]["because"] == ["specs/pairs.yaml"]
+    assert {each["category"] for each in specs.values()} == {"evaluation"}
+
+
+def test_nothing_changed(repository: Repository) -> None:
+    assert planned(repository) == {}
+    result = repository.run("plan", "--all", "--since", "main", "--out-dir", "plans")
+    assert result.stdout == "0 specs changed since main, 2 did not.\n"
+    assert "**Nothing would run.**" in repository.path("plans/comment.md").read_text(encoding="utf-8")
+    assert repository.path("plans/SHA256SUMS").read_text() == ""
+
+
+def test_new_deleted_and_renamed(repository: Repository) -> None:
+    repository.path("search").mkdir()
+    text = repository.path("specs/pairs.yaml").read_text(encoding="utf-8")
+    repository.path("specs/pairs.yaml").unlink()
+    moved = text.replace("path: data/", "path: ../specs/data/").replace(METRICS, MORE_METRICS)
+    repository.path("search/http.yaml").write_text(moved, encoding="utf-8")
+    new = text.replace("name: pairs", "name: another").replace("path: data/", "path: ../specs/data/")
+    repository.path("search/new.yaml").write_text(new, encoding="utf-8")
+    repository.path("specs/classes.yaml").unlink()
+    repository.commit()
+    specs = planned(repository)
+    assert {path: each["state"] for path, each in specs.items()} == {
+        "search/http.yaml": "renamed", "search/new.yaml": "new", "specs/classes.yaml": "deleted",
+    }  # fmt: skip
+    assert specs["search/http.yaml"]["old_path"] == "specs/pairs.yaml"
+    assert specs["search/http.yaml"]["category"] == "evaluation"
+    assert specs["search/new.yaml"]["difference"] is None
+    assert specs["search/new.yaml"]["stages"]
+    markdown = repository.run("plan", "--all", "--since", "main", "--format", "markdown").stdout
+    for word in ("🆕 **New:**", "🗑️ **Deleted:**", "➡️ **Renamed:** <code>specs/pairs.yaml</code> → "):
+        assert word in markdown
+    human = repository.run("plan", "--all", "--since", "main").stdout
+    assert "renamed from specs/pairs.yaml" in human
+
+
+def test_a_merge_conflict_and_a_wrong_key_stop_no_other_spec(repository: Repository) -> None:
+    repository.replace("specs/pairs.yaml", METRICS, MORE_METRICS)
+    repository.commit()
+    repository.git("checkout", "-q", "main")
+    repository.replace("specs/pairs.yaml", METRICS, "metrics: [ndcg@10]")
+    repository.commit()
+    repository.git("checkout", "-q", "change")
+    with pytest.raises(Exception, match="merge"):
+        repository.git("merge", "main")
+    repository.replace("specs/classes.yaml", "\ntrain:\n", "\ntrain:\n  learing_rate: 5e-5\n")
+    new = repository.path("specs/classes.yaml").read_text(encoding="utf-8").replace("learing", "learning")
+    repository.path("specs/more.yaml").write_text(
+        new.replace("name: classes", "name: more"), encoding="utf-8"
+    )
+    specs = planned(repository, "--out-dir", "plans", code=1)
+    assert {path: each["state"] for path, each in specs.items()} == {
+        "specs/classes.yaml": "failed", "specs/pairs.yaml": "failed", "specs/more.yaml": "new",
+    }  # fmt: skip
+    faults = [each["diagnostics"][0] for each in specs.values() if each["state"] == "failed"]
+    assert [each["code"] for each in faults] == ["FTS203", "FTS108"]
+    assert faults[1]["primary"]["path"] == "specs/pairs.yaml"
+    comment = repository.path("plans/comment.md").read_text(encoding="utf-8")
+    assert "❌ **2 specs cannot be planned:**" in comment
+    assert "**error FTS108** a merge conflict was left in the file at <code>specs/pairs.yaml:" in comment
+    lines = repository.run(
+        "plan", "--all", "--since", "main", "--format", "github", code=1
+    ).stdout.splitlines()
+    assert any(
+        line.startswith("::error file=specs/classes.yaml,line=20,") and "FTS203" in line for line in lines
+    )
+    sarif = json.loads(repository.run("plan", "--all", "--since", "main", "--format", "sarif", code=1).stdout)
+    places = {
+        result["ruleId"]: result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        for result in sarif["runs"][0]["results"]
+    }
+    assert places["FTS108"] == "specs/pairs.yaml"
+
+
+def test_a_spec_that_was_broken_is_shown_as_new(repository: Repository) -> None:
+    repository.git("checkout", "-q", "main")
+    repository.replace("specs/pairs.yaml", "kind: Embedding", "kind: [")
+    repository.commit()
+    repository.git("checkout", "-qB", "change")
+    repository.replace("specs/pairs.yaml", "kind: [", "kind: Embedding")
+    one = planned(repository)["specs/pairs.yaml"]
+    assert one["difference"] is None
+    assert one["stages"]
+    assert "cannot be read" in one["notes"][0]
+
+
+def test_a_revision_that_is_none(repository: Repository) -> None:
+    for revision in ("nothing", "origin/main", "--all", ""):
+        result = repository.run("plan", "--all", f"--since={revision}", code=1)
+        assert "FTS671" in result.stderr
+    assert "FTS671" in repository.run("plan", "--all", "--since", "x", "--format", "github", code=1).stdout
+
+
+def test_no_repository(repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    repository.path(".git").rename(tmp_path / "away")
+    assert "FTS670" in repository.run("plan", "--all", "--since", "main", code=1).stderr
+    text = repository.run("plan", "--all", "--format", "markdown").stdout
+    assert "▶️ **2 specs would run:**" in text
+    assert "without git" in text
+
+
+def test_all_specs_alone(repository: Repository) -> None:
+    result = repository.run(
+        "plan", "--all", "--format", "json", "--out-dir", "plans", "--detailed-exitcode", code=2
+    )
+    document = json.loads(result.stdout)
+    assert {each["path"]: each["state"] for each in document["specs"]} == {
+        "specs/pairs.yaml": "planned", "specs/classes.yaml": "planned"
+    }  # fmt: skip
+    assert sorted(path.name for path in repository.path("plans").iterdir()) == [
+        "SHA256SUMS", "classes.ftplan", "comment.md", "pairs.ftplan"
+    ]  # fmt: skip
+    repository.path("plans/mine.txt").write_text("stays")
+    repository.path("specs/pairs.yaml").unlink()
+    repository.run("plan", "--all", "specs", "--out-dir", "plans")
+    assert sorted(path.name for path in repository.path("plans").iterdir()) == [
+        "SHA256SUMS", "classes.ftplan", "comment.md", "mine.txt"
+    ]  # fmt: skip
+
+
+def test_for_another_machine(repository: Repository) -> None:
+    repository.replace("specs/pairs.yaml", METRICS, MORE_METRICS)
+    text = repository.run(
+        "plan", "--all", "--since", "main", "--hardware", "h100x8", "--format", "markdown"
+    ).stdout
+    assert "H100" in text
+    assert "GPU h" in text
+    assert "FTS309" in repository.run("plan", "--all", "--hardware", "nothing", code=1).stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--since", "main", "specs/pairs.yaml"), ("--out-dir", "x", "specs/pairs.yaml"), (), ("--all", "--out", "x"),
+     ("--all", "--set", "train.seed=1"), ("--all", "gone"), ("--all", "--out-dir", "specs/pairs.yaml"),
+     ("--all", "--explain")],
+)  # fmt: skip
+def test_combinations_that_mean_nothing(repository: Repository, arguments: tuple[str, ...]) -> None:
+    repository.run("plan", *arguments, code=64)
+
+
+def test_faults_of_rows_point_into_the_data(repository: Repository) -> None:
+    with repository.path("specs/data/http-classes.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"phrase": "no class"}\n')
+    for arguments in (("--all", "--since", "main"), ("specs/classes.yaml",)):
+        lines = repository.run("plan", *arguments, "--format", "github", code=1).stdout
+        assert lines.startswith("::error file=specs/data/http-classes.jsonl,line=49,")
+
+
+def test_a_single_plan_points_at_lines_too(repository: Repository) -> None:
+    lines = repository.run("plan", "specs/pairs.yaml", "--format", "github").stdout.splitlines()
+    assert [line.partition(",")[0] for line in lines] == ["::warning file=specs/pairs.yaml"]
+    assert "FTS803" in lines[0]
+    repository.replace("specs/pairs.yaml", "all-MiniLM-L6-v2", "nobody/nothing")
+    line = repository.run("plan", "specs/pairs.yaml", "--format", "github", code=1).stdout
+    assert line.startswith("::error file=specs/pairs.yaml,line=8,")
+    assert "FTS301" in line
+
+
+def test_names_of_plan_files(tmp_path: Path) -> None:
+    paths = [
+        tmp_path / name for name in ("a/x.yaml", "b/x.yaml", "b/y z.yaml", "..yaml", "q/ä.yaml", "q/_.yml")
+    ]
+    names = file_names(paths, tmp_path)
+    assert [names[path] for path in paths] == [
+        "a-x.ftplan", "b-x.ftplan", "y_z.ftplan", "spec.ftplan", "_.ftplan", "_-2.ftplan"
+    ]  # fmt: skip
