@@ -19,7 +19,6 @@ from ftspec.view.diff_words import (
 )
 from ftspec.view.lines import BUSY, GOOD, HEADING, QUIET, WARN, Line, columns, labelled, paint, wrap
 from ftspec.view.reasons import PROSE
-from ftspec.view.safe_text import safe
 
 _LABEL = 13
 _STYLES = {Category.SPACE_BREAK: "bold red", Category.RETRAIN: WARN, Category.WARM_START: WARN}
@@ -29,7 +28,7 @@ def render_diff(found: Difference, *, width: int = 80, color: bool = False) -> s
     """Text of at most `width` columns (from 60), ending in a newline; ANSI colours only if asked."""
     width = max(width, 60)
     lines: list[Line] = [
-        [(safe(found.old.label), HEADING), (" → ", QUIET), (safe(found.new.label), HEADING)],
+        *_paragraph(f"{found.old.label} → {found.new.label}", width, HEADING),
         *_paragraph(verdict(found), width, _STYLES.get(found.category, "") if found.category else GOOD),
     ]
     if not found.is_empty:
@@ -81,14 +80,14 @@ def _change(change: Change, width: int) -> Iterator[Line]:
 
 def _data(found: Difference, width: int) -> Iterator[Line]:
     for source in found.data:
-        yield from labelled(safe(source.label), source_text(source), width=width, label_width=_LABEL)
+        yield from _entry(f"{source.label}:", source_text(source), width)
         for example in source.rows.examples if source.rows is not None else ():
-            yield from labelled("", example, width=width, label_width=_LABEL, style=QUIET)
+            for row in wrap(example, width - 6):
+                yield [("      ", ""), (row, QUIET)]
     for shift in found.shifts:
-        label = "new leakage" if is_leak(shift) else ""
-        yield from labelled(
-            label, shift_text(shift), width=width, label_width=_LABEL, style=WARN if label else ""
-        )
+        leak = is_leak(shift)
+        text = shift_text(shift)
+        yield from _entry("new leakage:" if leak else "", text, width, WARN if leak else "")
 
 
 def decision_text(decision: DecisionChange) -> str:
@@ -117,10 +116,13 @@ def _fidelity(found: Difference, width: int) -> Iterator[Line]:
         text = f"{row.old or 'not handed over'} → {row.new or 'not handed over'}"
         if row.difference:
             text += f": {row.difference}"
-        style = WARN if row.new == "impossible" else ""
-        yield from labelled(
-            row.field, text, width=width, label_width=max(_LABEL, len(row.field) + 1), style=style
-        )
+        yield from _entry(row.field, text, width, WARN if row.new == "impossible" else "")
+
+
+def _entry(name: str, text: str, width: int, style: str = "") -> Iterator[Line]:
+    """A name, and what is said of it: beside it, or below where the name is long."""
+    for index, row in enumerate(wrap(f"{name} {text}".strip(), width - 6)):
+        yield [("  " if index == 0 else "      ", ""), (row, style)]
 
 
 def _stages(found: Difference, width: int) -> Iterator[Line]:
