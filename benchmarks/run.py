@@ -23,6 +23,7 @@ HERE = Path(__file__).resolve().parent
 BENCHMARKS: dict[str, tuple[list[str], list[str] | None]] = {
     "startup": (["startup.py"], ["--repeats", "3"]),
     "validate_many": (["validate_many.py"], ["--specs", "100"]),
+    "plan_all": (["plan_all.py"], ["--repeats", "2"]),
     "unchanged_apply": (["unchanged_apply.py"], ["--repeats", "3"]),
     "calibrate_time": (["calibrate_time.py"], ["--steps", "3"]),
     "train_vs_plain": (["train_vs_plain.py"], None),
