@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import FTSPEC, environment, ftspec, rows, write_rows
+from tests.e2e.harness import FTSPEC, apply, environment, ftspec, rows, write_rows
 
 pytestmark = pytest.mark.slow
 
@@ -66,6 +66,60 @@ def test_plan_file_edited(saved: Path) -> None:
     (saved / "change.ftplan").write_text(json.dumps(plan), encoding="utf-8")
     said = refusal(saved)
     assert "change.ftplan" in said
+
+
+def test_packages_moved(saved: Path) -> None:
+    """An interpreter that says of torch what another version would say."""
+    python = saved / "python"
+    python.write_text(
+        f"""#!/bin/bash\nsaid=$("{sys.executable}" "$@") || exit\necho "${{said//\\"torch\\": \\"/\\"torch\\": \\"9.}}"\n"""
+    )
+    python.chmod(0o755)
+    ftspec("backends", "use", "accelerate", "--python", python, cwd=saved)
+    said = refusal(saved)
+    assert "FTS602" in said
+    assert "package torch of accelerate" in said
+    assert "→ 9." in said
+
+
+def test_production_moved(copied: Path) -> None:
+    ftspec("plan", "spec.yaml", "--out", "change.ftplan", cwd=copied)
+    ftspec("promote", "tiny", "--to", "production", "--yes", cwd=copied)
+    said = ftspec("apply", "change.ftplan", "--yes", cwd=copied, exits=3).stderr
+    assert "production of tiny: nothing → v1" in said
+
+
+def test_applied_again(copied: Path) -> None:
+    """Nothing moved and everything is stored: it says so, and no second run begins."""
+    runs = sorted((copied / ".ftspec/runs").iterdir())
+    result = apply(copied, subject="change.ftplan")
+    assert result["verdict"] == "unchanged"
+    assert sorted((copied / ".ftspec/runs").iterdir()) == runs
+
+
+def test_base_commit(saved: Path) -> None:
+    for arguments in (["init", "-q"], ["add", "spec.yaml"], ["commit", "-q", "-m", "one"]):
+        identity = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+        subprocess.run(["git", *identity, *arguments], cwd=saved, check=True)
+    ftspec("plan", "spec.yaml", "--out", "change.ftplan", cwd=saved)
+    subprocess.run(["git", *identity, "commit", "-q", "--allow-empty", "-m", "two"], cwd=saved, check=True)
+    text = (saved / "spec.yaml").read_text(encoding="utf-8")
+    (saved / "spec.yaml").write_text(text.replace("1.0e-3", "2.0e-3"), encoding="utf-8")
+    said = " ".join(refusal(saved).split())
+    assert "train.learning_rate: 0.001 → 0.002 (planned at commit" in said
+
+
+def test_other_hardware(fresh: Path) -> None:
+    """A plan for a machine with more runs here as it was planned; one for a machine with a GPU does not."""
+    ftspec("plan", "spec.yaml", "--hardware", "laptop-cpu", "--out", "change.ftplan", cwd=fresh)
+    done = ftspec("apply", "change.ftplan", "--yes", "--format", "json", cwd=fresh, exits=None)
+    assert "FTS634" in done.stderr, done.stderr
+    assert done.returncode in (0, 5, 6), done.stderr
+    (record,) = fresh.glob(".ftspec/runs/*/record.json")
+    assert json.loads(record.read_text(encoding="utf-8"))["machine"]["name"] == "this-machine"
+    ftspec("plan", "spec.yaml", "--hardware", "h100x8", "--out", "change.ftplan", cwd=fresh)
+    said = ftspec("apply", "change.ftplan", "--yes", cwd=fresh, exits=3).stderr
+    assert "cuda, of which this machine has 0" in " ".join(said.split())
 
 
 def test_touching_files_makes_no_plan_stale(saved: Path) -> None:
