@@ -24,6 +24,6 @@ PRESENT_TRAINED_ON_TEST = define(
     "warning",
     "the present model was trained on held-out rows",
     "A promotion is judged on the held-out side of the promoted model. Where the split was another one before,\n"
-    "the present model saw some of these rows in its training, and looks better than it is: the comparison\n"
-    "favours it. A fixed evaluation set (`data.evaluation`) or the same split makes comparisons fair.",
+    "the present model saw some of these rows in its training, and would look better than it is: they are left\n"
+    "out. A fixed evaluation set (`data.evaluation`) or the same split leaves all rows to compare on.",
 )

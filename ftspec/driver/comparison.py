@@ -18,8 +18,9 @@ from ftspec.driver.incumbent import (
     encode_again,
     find_stored,
     same_model_as_baseline,
-    trained_on,
+    trained_split,
 )
+from ftspec.driver.unseen import Side, count_rows, known_rows, without
 from ftspec.evaluate.evaluate import evaluate
 from ftspec.evaluate.evidence import Summary, read_summary
 from ftspec.evaluate.gates import Verdict, judge, read_verdict, write_verdict
@@ -42,14 +43,14 @@ _AGAIN = "`ftspec apply` of the spec makes it again"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """`basis`: comparison, or baseline where the run itself was measured against that very model. `seen`: held-out
-    rows that the present model was trained on."""
+    """`basis`: comparison, or baseline where the run itself was measured against that very model.
+    `left_out`: held-out rows that the present model was trained on."""
 
     basis: str
     key: str | None
     summary: Summary
     verdict: Verdict
-    seen: int = 0
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +86,9 @@ def compare_models(
             verdict=read_verdict(_stored(project, "gate", keys).path),
         )
     judged = replace(plan, gates=promotion_gates(plan))
+    split = _stored(project, "split", keys)
+    theirs = trained_split(project, plan, split.path, present)
+    known = frozenset[str]() if theirs is None else known_rows(plan, split.path, theirs)
     document = {
         "stage": STAGE,
         "version": _VERSION,
@@ -92,20 +96,26 @@ def compare_models(
         "evaluate": keys["evaluate"],
         "present": present.digest,
         "gates": plan_document(judged)["gates"],
+        "left_out": sorted(known),
     }
     key = hash_of(document)
     artifact = store.find(STAGE, key)
     if artifact is None:
         _, _, tuned = program_stages(plan)
         data, own = _stored(project, GRAPHS[plan.kind].data, keys), _stored(project, tuned, keys)
-        split = data if GRAPHS[plan.kind].data == "split" else _stored(project, "split", keys)
         found = find_stored(project, plan, data, present) or encode_again(
             project, plan, data, present, targets=means.targets, purpose=means.purpose, tell=means.tell,
             notify=means.notify,
         )  # fmt: skip
-        with scratch_folder(project, candidate) as out:
+        whole = Side(split=split.path, base=found.folder, tuned=own.path)
+        with scratch_folder(project, candidate) as scratch:
+            out = scratch / "out"
+            out.mkdir()
+            side = without(plan, whole, known, scratch / "side")
+            if count_rows(plan, side) == 0:
+                raise CannotCompareError(f"{present.model} was trained on all of these held-out rows")
             evidence = evaluate(
-                judged, split.path, found.folder, own.path, out, base_similarity=found.similarity
+                judged, side.split, side.base, side.tuned, out, base_similarity=found.similarity
             )
             write_verdict(out, judge(judged, evidence))
             artifact = store.publish(STAGE, key, out, document, algorithm=HASH_VERSION)
@@ -114,7 +124,7 @@ def compare_models(
         key=key,
         summary=read_summary(artifact.path),
         verdict=read_verdict(artifact.path),
-        seen=trained_on(project, plan, store.path("split", keys["split"]), present),
+        left_out=len(known),
     )
 
 

@@ -3,18 +3,17 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, FtspecError
-from ftspec.evaluate.lines import read_lines
 from ftspec.lower.links import link_tree
 from ftspec.lower.lower import LowerInputs, lower
 from ftspec.models.facts import read_facts
-from ftspec.plan.codec import HASH_VERSION, canonical_json, hash_of
+from ftspec.plan.codec import HASH_VERSION, hash_of
 from ftspec.plan.embedding import EmbeddingPlan, Prompts
 from ftspec.plan.llm import LlmPlan
 from ftspec.plan.model import Action, Plan
@@ -67,28 +66,14 @@ def same_model_as_baseline(project: Project, plan: Plan, present: Promotion) -> 
     return facts is not None and facts.digest == baseline.digest
 
 
-def trained_on(project: Project, plan: Plan, split: Path, present: Promotion) -> int:
-    """How many held-out rows of the candidate the present model saw in its training, as far as its split is
-    still stored. Then it looks better here than it is."""
+def trained_split(project: Project, plan: Plan, split: Path, present: Promotion) -> Path | None:
+    """The split that the present model was trained on, where it is another one and still stored."""
     theirs = _plan(project, present)
     if theirs is None or theirs.kind != plan.kind:
-        return 0
+        return None
     key = next(stage.key for stage in theirs.stages if stage.name == "split")
     stored = Artifacts(project).find("split", key)
-    if stored is None or stored.path == split:
-        return 0
-    text = plan.kind == "LLM"
-    held_out = [_said(row) for row in read_lines(split / ("test.jsonl" if text else "test/queries.jsonl"))]
-    seen = {_said(row) for row in read_lines(stored.path / "train.jsonl")}
-    return sum(each in seen for each in held_out)
-
-
-def _said(row: Mapping[str, Any]) -> str:
-    """What a row of a split asks; of text the whole of it."""
-    for name in ("messages", "prompt", "query", "text"):
-        if row.get(name):
-            return canonical_json([row[name], row.get("completion")])
-    return canonical_json(row)
+    return None if stored is None or stored.path == split else stored.path
 
 
 def find_stored(project: Project, plan: Plan, data: Artifact, present: Promotion) -> Made | None:
@@ -102,7 +87,7 @@ def find_stored(project: Project, plan: Plan, data: Artifact, present: Promotion
     if asked is None or _asked(asked, plan.kind) != _asked(data, plan.kind):
         return None
     stage = program_stages(plan)[-1]
-    if isinstance(plan, LlmPlan) and _scoring(theirs) != _scoring(plan):
+    if isinstance(plan, LlmPlan) and (_scoring(theirs) != _scoring(plan) or _merged_later(project, present)):
         return None
     made = store.find(stage, keys[stage])
     if made is None:
@@ -209,7 +194,11 @@ def _as_text(project: Project, plan: Plan, model: RegisteredModel) -> Asked:
         )
     base, _, tuned = program_stages(plan)
     if model.is_whole:
-        read = replace(plan, model=replace(plan.model, facts=replace(plan.model.facts, digest=model.digest)))
+        read = replace(
+            plan,
+            model=replace(plan.model, facts=replace(plan.model.facts, digest=model.digest)),
+            export=replace(plan.export, merge=True),  # a whole model is scored unquantised, as it ships
+        )
         return Asked(
             plan=read, stage=base, document=stage_documents(read)[base], base=model.path, label=label
         )
@@ -303,6 +292,14 @@ def _asked(artifact: Artifact, kind: str) -> dict[str, str]:
 
 
 def _scoring(plan: Plan) -> dict[str, Any]:
-    """How an LLM was scored, apart from the tokens, which `_asked` compares."""
+    """How an LLM was scored, apart from the tokens, which `_asked` compares, and the bits: each model is scored
+    in the form in which it ships."""
     document = stage_documents(plan)[program_stages(plan)[-1]]
-    return {name: value for name, value in document.items() if name not in ("train", "tokens")}
+    how = {name: value for name, value in document["how"].items() if name != "bits"}
+    return {"answers": document["answers"], "how": how}
+
+
+def _merged_later(project: Project, present: Promotion) -> bool:
+    """A version that `models merge` made was not scored in its form."""
+    model, _ = find_model_version(project, present.name, present.version)
+    return model is not None and "merged_from" in model.meta

@@ -310,11 +310,11 @@ def _weigh(
             severity=Severity.WARNING if allowed.inconclusive else None,
         )
         return COMPARED, Outcome.INCONCLUSIVE, None
-    if compared.seen:
-        rows = compared.summary.queries
+    if compared.left_out:
         problems.add(
             codes.PRESENT_TRAINED_ON_TEST,
-            f"{present.model} was trained on {compared.seen:,} of these {rows:,} rows: the comparison favours it",
+            f"{present.model} was trained on {compared.left_out:,} of them, which are left out; "
+            f"{compared.summary.queries:,} are left to compare on",
             help="hold out the same rows for both: `data.evaluation`, or the same split",
         )
     return compared.basis, compared.verdict.verdict, compared

@@ -206,7 +206,11 @@ def test_a_present_model_that_knows_the_held_out_rows_is_told(
     monkeypatch.setattr(comparison, "find_stored", lambda *arguments: made)
     proposal = weigh(project, other, BREAK)
     assert ("FTS805", False) in codes(proposal)
-    assert "example v1 was trained on 3 of these 40 rows" in str(proposal.problems.items)
+    detail = next(each.detail for each in proposal.problems if each.code.id == "FTS805")
+    assert "example v1 was trained on 3 of them, which are left out; 37 are left to compare on" in detail
+    assert proposal.comparison is not None
+    assert proposal.comparison.summary.queries == 37
+    assert proposal.comparison.summary.primary_metric.rows == 37
 
 
 def test_what_moved_meanwhile_is_not_overwritten(project: Project, models: list[RegisteredModel]) -> None:
