@@ -5,25 +5,24 @@ one; nothing is trained. All of that is stored under keys of its own (stage `beh
 nothing moved costs nothing, and an apply later reuses the parts that it shares.
 """
 
-import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ftspec.diagnostics.model import FtspecError
+from ftspec.driver.comparison import scratch_folder
 from ftspec.driver.compile import compile_spec
 from ftspec.driver.drift import InUse, in_use
 from ftspec.driver.incumbent import (
     Asked,
     CannotCompareError,
-    Made,
     encode_again,
     find_stored,
     run_stage,
-    trained_on,
+    trained_split,
 )
 from ftspec.driver.stored_data import make_stored_data
+from ftspec.driver.unseen import Side, count_rows, known_rows, without
 from ftspec.evaluate.evaluate import evaluate
 from ftspec.evaluate.evidence import read_summary
 from ftspec.evaluate.gates import GateResult, Outcome, Verdict, judge, read_verdict, write_verdict
@@ -51,7 +50,7 @@ _PURPOSE = "ftspec drift --behaviour"
 class _Judged:
     verdict: Verdict
     rows: int
-    trained_on: int  # held-out rows of today that the model saw in its training
+    left_out: int  # held-out rows of today that the model was trained on
 
 
 def with_behaviour(
@@ -88,12 +87,9 @@ def _with_behaviour(
     except CannotCompareError as error:
         return replace(drift, unknown=(*drift.unknown, f"behaviour: {error}"))
     notes = drift.notes
-    if judged.trained_on:
-        notes = (
-            *notes,
-            f"behaviour: {judged.trained_on} of today's held-out rows were among the rows that the model was "
-            "trained on, so its scores may be too good",
-        )
+    if judged.left_out:
+        known = f"{judged.left_out:,} of today's held-out rows are left out: the model was trained on them"
+        notes = (*notes, f"behaviour: {known}")
     findings = tuple(_finding(each, used.model, path) for each in judged.verdict.gates if not _passed(each))
     if not findings:
         notes = (*notes, f"behaviour: passes its gates on {judged.rows:,} held-out rows of today")
@@ -141,6 +137,8 @@ def _judge_today(
     store = Artifacts(project)
     base = _base(project, plan, output, compiled.world.targets, tell=tell, notify=notify)
     split = output("split")
+    trained = trained_split(project, plan, split.path, present)
+    known = frozenset[str]() if trained is None else known_rows(plan, split.path, trained)
     document = {
         "stage": STAGE,
         "version": _VERSION,
@@ -154,6 +152,7 @@ def _judge_today(
             if name != "baseline_facts"
         },
         "gates": plan_document(judged)["gates"],
+        "left_out": sorted(known),
     }
     key = hash_of(document)
     artifact = store.find(STAGE, key)
@@ -163,28 +162,30 @@ def _judge_today(
             project, plan, data, present, targets=compiled.world.targets, purpose=_PURPOSE, tell=tell,
             notify=notify,
         )  # fmt: skip
-        out = project.state / STAGE / f"{used.name}-{used.version}-{os.getpid()}"
-        shutil.rmtree(out, ignore_errors=True)
-        out.mkdir(parents=True)
-        try:
-            write_verdict(out, _evaluate(judged, split.path, base.path, made, out))
+        whole = Side(split=split.path, base=base.path, tuned=made.folder)
+        with scratch_folder(project, used.model) as scratch:
+            out = scratch / "out"
+            out.mkdir()
+            side = without(plan, whole, known, scratch / "side")
+            if count_rows(plan, side) == 0:
+                raise CannotCompareError("the model was trained on all of today's held-out rows")
+            write_verdict(out, _evaluate(judged, side, made.similarity, out))
             artifact = store.publish(STAGE, key, out, document, algorithm=HASH_VERSION)
-        finally:
-            shutil.rmtree(out, ignore_errors=True)
     return _Judged(
         verdict=read_verdict(artifact.path),
         rows=read_summary(artifact.path).queries,
-        trained_on=trained_on(project, plan, split.path, present),
+        left_out=len(known),
     )
 
 
-def _evaluate(plan: Plan, split: Path, base: Path, made: Made, out: Path) -> Verdict:
+def _evaluate(plan: Plan, side: Side, similarity: str | None, out: Path) -> Verdict:
     """The model in the place of the tuned one, read by its own similarity."""
     if not isinstance(plan, EmbeddingPlan):
-        return judge(plan, evaluate(plan, split, base, made.folder, out))
+        return judge(plan, evaluate(plan, side.split, side.base, side.tuned, out))
     own = plan.model.similarity
-    read = replace(plan, model=replace(plan.model, similarity=made.similarity or own))
-    return judge(read, evaluate(read, split, base, made.folder, out, base_similarity=own))
+    read = replace(plan, model=replace(plan.model, similarity=similarity or own))
+    evidence = evaluate(read, side.split, side.base, side.tuned, out, base_similarity=own)
+    return judge(read, evidence)
 
 
 def _base(
