@@ -61,6 +61,8 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("models", "list"),
         ("backends", "list"),
         ("runs",),
+        ("drift",),
+        ("unlock",),
         ("diff", "change.ftplan", "other.ftplan"),
         ("diff", "change.ftplan", "specs/pairs.yaml", "--format", "markdown"),
         ("diff", "specs/pairs.yaml@laptop-cpu", "@h100x8", "--format", "json"),
