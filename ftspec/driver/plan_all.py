@@ -16,9 +16,9 @@ from ftspec.driver.compile import Compilation, compile_spec
 from ftspec.driver.contract import contract_of
 from ftspec.driver.diff import difference
 from ftspec.driver.lock_check import check_lock
-from ftspec.driver.sides import Reading, read_side
+from ftspec.driver.sides import Reading, read_side, read_spec_of
 from ftspec.driver.since import ChangedSpec, changed_specs
-from ftspec.driver.specs import project_specs
+from ftspec.driver.specs import project_specs, was_spec
 from ftspec.plan.codec import digest
 from ftspec.plan.difference import Difference
 from ftspec.plan.planset import PlannedSpec, PlanSet, SpecState
@@ -71,7 +71,7 @@ def plan_all(wish: Wish) -> tuple[PlanSet | None, Diagnostics]:
     if past is None:
         planned = [_planned(wish, path) for path in specs]
     else:
-        planned = [_compared(wish, past, each) for each in _changed(wish, past, root)]
+        planned = [_compared(wish, past, each) for each in _changed(wish, past, specs, root)]
     files = _Files.open(wish, specs, root)
     ordered = sorted((files.save(each, compiled) for each, compiled in planned), key=lambda each: each.order)
     files.close()
@@ -95,12 +95,23 @@ class _Change:
     because: tuple[str, ...] = ()
 
 
-def _changed(wish: Wish, past: _Past, root: Path) -> list[_Change]:
-    """With those that were deleted and came back elsewhere as one change."""
+def _changed(wish: Wish, past: _Past, specs: Sequence[Path], root: Path) -> list[_Change]:
+    """With those that were deleted and came back elsewhere as one change. Files of other programs that extend
+    something, too, are none of ours."""
     assert wish.since is not None
     found, _ = changed_specs(wish.since, project=wish.project)
-    below = root.resolve()
-    each_one = [each for each in found or () if (past.repository.top / each.inside).is_relative_to(below)]
+    present, below = {path.resolve() for path in specs}, root.resolve()
+    each_one = []
+    for each in found or ():
+        place = past.repository.top / each.inside
+        if each.status != "deleted":
+            mine = place in present
+        else:
+            mine = place.is_relative_to(below) and was_spec(
+                git.show(past.repository, past.commit, place)[0] or b""
+            )
+        if mine:
+            each_one.append(each)
     gone = [each for each in each_one if each.status == "deleted"]
     new = [each for each in each_one if each.status == "added"]
     renamed = _renamed(past, gone, new)
@@ -215,7 +226,15 @@ def _difference(
     """What changed, or None with a sentence where the earlier version cannot be read."""
     with ExitStack() as stack:
         reading = Reading(project=wish.project, stack=stack, hardware_name=wish.hardware_name)
-        before = read_side(f"{past.commit}:{inside}", reading)
+        before = read_spec_of(
+            past.repository,
+            past.commit,
+            past.repository.top / inside,
+            past.revision,
+            reading,
+            label=f"{past.revision}:{inside}",
+            hardware=wish.hardware_name,
+        )
         if before is None:
             why = next((f"{each.summary}: {each.detail}" for each in reading.found if each.is_error), "")
             return None, (f"what it was in {past.revision} cannot be read ({why}), so it is shown as new",)

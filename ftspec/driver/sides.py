@@ -217,6 +217,20 @@ def _of_revision(
     if not is_spec_name(path):
         side = _of_text(raw.decode("utf-8", "replace"), path.name, label, f"{revision}:{written}", reading)
         return None if side is None else replace(side, name=replace(side.name, form="revision"))
+    return read_spec_of(repository, commit, path, revision, reading, label=label, hardware=hardware)
+
+
+def read_spec_of(
+    repository: git.Repository,
+    commit: str,
+    path: Path,
+    revision: str,
+    reading: Reading,
+    *,
+    label: str,
+    hardware: str | None,
+) -> Side | None:
+    """The spec that lies at `path` in a commit, which people know as `revision`. None: see `found`."""
     from ftspec.driver.revision import load_revision
 
     loaded = load_revision(repository, commit, path, revision, reading)

@@ -49,6 +49,11 @@ def is_spec_text(raw: bytes) -> bool:
     return _IS_SPEC.search(raw) is not None
 
 
+def was_spec(raw: bytes) -> bool:
+    """The same of a file that is gone: one that extends others is taken by its sections."""
+    return is_spec_text(raw) or bool(_EXTENDS.search(raw) and _SECTION.search(raw))
+
+
 def _yaml_files(root: Path) -> Iterator[Path]:
     for folder, names, files in os.walk(root):
         names[:] = [

@@ -96,6 +96,33 @@ def test_nothing_changed(repository: Repository) -> None:
     assert repository.path("plans/SHA256SUMS").read_text() == ""
 
 
+def test_files_of_other_programs_are_no_specs(repository: Repository) -> None:
+    for name in ("lint.yaml", "gone.yaml"):
+        repository.path(name).write_text("extends: [recommended]\nrules: {a: 1}\n")
+    repository.git("checkout", "-q", "main")
+    repository.commit()
+    repository.git("checkout", "-qB", "change")
+    repository.replace("lint.yaml", "a: 1", "a: 2")
+    repository.path("gone.yaml").unlink()
+    repository.path(".hidden").mkdir()
+    text = repository.path("specs/pairs.yaml").read_text(encoding="utf-8")
+    repository.path(".hidden/pairs.yaml").write_text(text, encoding="utf-8")
+    assert planned(repository) == {}
+
+
+def test_names_with_odd_characters(repository: Repository) -> None:
+    name = "specs/a@b: ä.yaml"
+    repository.git("checkout", "-q", "main")
+    repository.git("mv", "specs/pairs.yaml", name)
+    repository.commit()
+    repository.git("checkout", "-qB", "change")
+    repository.replace(name, METRICS, MORE_METRICS)
+    specs = planned(repository, "--out-dir", "plans")
+    assert specs[name]["category"] == "evaluation"
+    assert specs[name]["difference"]["old"]["label"] == f"main:{name}"
+    assert Path(specs[name]["plan"]["file"]).is_file()
+
+
 def test_new_deleted_and_renamed(repository: Repository) -> None:
     repository.path("search").mkdir()
     text = repository.path("specs/pairs.yaml").read_text(encoding="utf-8")
