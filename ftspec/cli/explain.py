@@ -19,7 +19,7 @@ from ftspec.diagnostics.code import find_code
 
 
 @click.command("explain")
-@click.argument("subject", metavar="CODE|SPEC|PLANFILE|RUN")
+@click.argument("subject", metavar="CODE|SPEC|PLANFILE|RUN|categories")
 @click.argument("field", required=False)
 @hardware_option
 @set_option
@@ -36,6 +36,7 @@ def explain_command(
     \b
     Examples:
       ftspec explain FTS403
+      ftspec explain categories                     # what each key of a spec costs to change
       ftspec explain specs/quickstart.yaml
       ftspec explain specs/quickstart.yaml execution.precision
       ftspec explain change.ftplan train.warmup_steps
@@ -48,6 +49,11 @@ def explain_command(
         if code is None:
             raise click.UsageError(f"there is no code {subject.upper()}")
         click.echo(render_code(code).rstrip("\n"))
+        return
+    if subject == "categories":
+        from ftspec.view.diff_human import render_rules
+
+        click.echo(render_rules(width=terminal_width(), color=color).rstrip("\n"))
         return
     from ftspec.driver.planfile import read_plan_of
     from ftspec.view.explain import UnknownField, render_explanation

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,11 @@ from ftspec.driver import git
 from ftspec.store.project import Project
 
 _API = re.compile(r"^apiVersion:\s*['\"]?ftspec/", re.MULTILINE)
+_EXTENDS = re.compile(r"^extends:", re.MULTILINE)
 _ENDINGS = (".yaml", ".yml")
+_COMMENT = re.compile(r"(^|\s)#.*")
+_VALUE = re.compile(r"(?:path|extends|base):\s*([^,}\]]+)")
+_WORD = re.compile(r"[^\s,\[\]{}'\"]*\w[^\s,\[\]{}'\"]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +27,20 @@ class ChangedSpec:
     status: str  # added | changed | deleted
     because: tuple[str, ...]
     base: str
+    extended: bool  # others extend it, so it need not be a whole spec
+
+
+class _Changes:
+    """Changed files, found by their own path or by that of a folder above."""
+
+    def __init__(self, status: dict[Path, str], top: Path) -> None:
+        self.status = status
+        self.at: dict[str, list[Path]] = {}
+        for path in status:
+            for place in (path, *path.parents):
+                self.at.setdefault(str(place), []).append(path)
+                if place == top:
+                    break
 
 
 def changed_specs(
@@ -42,18 +60,24 @@ def changed_specs(
     if commit is None:
         return None, found
     base = git.merge_base(repository, commit)
-    changes = {
-        each.path: each.status
-        for each in git.changed_files(repository, base)
-        if not each.path.is_relative_to(project.state)
-    }
+    changes = _Changes(
+        {
+            each.path: each.status
+            for each in git.changed_files(repository, base)
+            if not each.path.is_relative_to(project.state)
+        },
+        repository.top,
+    )
     chosen = {path.resolve() for path in specs}
-    result = []
-    for path in sorted({*_yaml_files(project.root, repository), *(p for p in changes if _is_yaml(p))}):
-        if chosen and path not in chosen:
-            continue
+    texts: dict[Path, str] = {}
+    for path in sorted({*_yaml_files(project.root, repository), *(p for p in changes.status if _is_yaml(p))}):
         text = _text(path) if path.is_file() else _text_of(repository, base, path)
-        if text is None or not _is_spec(text):
+        if text is not None:
+            texts[path] = text
+    extended = _extended(texts)
+    result = []
+    for path, text in texts.items():
+        if (chosen and path not in chosen) or not _is_spec(text, is_extended=path in extended):
             continue
         because = _because(path, text, changes)
         if because:
@@ -63,12 +87,29 @@ def changed_specs(
                 ChangedSpec(
                     path=_near(path),
                     inside=inside,
-                    status=changes.get(path, "changed"),
+                    status=changes.status.get(path, "changed"),
                     because=tuple(repository.inside(each) or str(each) for each in because),
                     base=base,
+                    extended=path in extended,
                 )
             )
     return tuple(result), found
+
+
+def _extended(texts: Mapping[Path, str]) -> set[Path]:
+    """Files that others extend."""
+    return {
+        Path(os.path.normpath(path.parent / name))
+        for path, text in texts.items()
+        if _EXTENDS.search(text)
+        for name in _named(text)
+        if name.lower().endswith(_ENDINGS)
+    }
+
+
+def _is_spec(text: str, *, is_extended: bool) -> bool:
+    """What others extend, and names no apiVersion, is a part of theirs."""
+    return bool(_API.search(text) or (_EXTENDS.search(text) and not is_extended))
 
 
 def _is_yaml(path: Path) -> bool:
@@ -80,43 +121,32 @@ def _yaml_files(root: Path, repository: git.Repository) -> list[Path]:
     return [path for path in git.working_files(repository, root) if _is_yaml(path) and path.is_file()]
 
 
-def _is_spec(text: str) -> bool:
-    """An overlay that others extend names no apiVersion, or is one itself; either is read with what names it."""
-    return _API.search(text) is not None or re.search(r"^extends:", text, re.MULTILINE) is not None
-
-
-def _because(path: Path, text: str, changes: dict[Path, str]) -> list[Path]:
-    found = [path] if path in changes else []
+def _because(path: Path, text: str, changes: _Changes) -> list[Path]:
+    """The changed files that the spec consists of, or names."""
+    found = [path] if path in changes.status else []
     seen = {path}
     queue = [(path, text)]
     while queue:
         here, words = queue.pop()
         for name in _named(words):
-            target = Path(_normal(here.parent / name)) if not name.startswith("/") else Path(name)
-            hits = [each for each in changes if each == target or each.is_relative_to(target)]
-            found += [each for each in hits if each not in found and each != path]
-            if _is_yaml(target) and target not in seen and target.is_file():
-                seen.add(target)
-                more = _text(target)
+            target = os.path.normpath(here.parent / name)
+            found += [each for each in changes.at.get(target, ()) if each not in found and each != path]
+            if target.lower().endswith(_ENDINGS) and Path(target) not in seen and Path(target).is_file():
+                seen.add(Path(target))
+                more = _text(Path(target))
                 # Paths of data in what is extended start at the folder of the spec.
-                queue += [] if more is None else [(target, more), (path, more)]
+                queue += [] if more is None else [(Path(target), more), (path, more)]
     return found
 
 
 def _named(text: str) -> set[str]:
     """Words that may be names of files."""
-    names = set()
+    names: set[str] = set()
     for line in text.splitlines():
-        said = re.sub(r"(^|\s)#.*", "", line)
-        key = re.match(r"\s*(?:-\s+)?(?:path|extends|base):\s*(.+)", said)
-        if key:
-            names.add(key[1].strip().strip("'\""))
-        names.update(word for word in re.findall(r"[^\s,\[\]{}'\"]+", said) if "/" in word or "." in word)
-    return {name for name in names if name and "\0" not in name and name not in (".", "/", "..")}
-
-
-def _normal(path: Path) -> str:
-    return os.path.normpath(path)
+        said = _COMMENT.sub("", line)
+        names.update(found.strip("\"' ") for found in _VALUE.findall(said))
+        names.update(word for word in _WORD.findall(said) if "/" in word or "." in word)
+    return {name for name in names if name and "\0" not in name}
 
 
 def _text(path: Path) -> str | None:

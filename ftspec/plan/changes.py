@@ -29,7 +29,7 @@ MEANING = {
     Category.REALISATION: "The same model, by other settings of the machine.",
     Category.EVALUATION: "The same model is measured or judged otherwise.",
     Category.EXPORT: "The same model in another form, under another name, or at another place.",
-    Category.EXTEND: "Training goes on where the shorter run ended: that run is a prefix of this one.",
+    Category.EXTEND: "The same training, longer: the old run is a prefix of the new one.",
     Category.WARM_START: "A new training that starts from a model of this project.",
     Category.RETRAIN: "Other weights: training runs from the base model.",
     Category.SPACE_BREAK: "Other embeddings by design: indexes and thresholds made before are invalid.",

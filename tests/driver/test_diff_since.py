@@ -1,0 +1,95 @@
+"""Which specs changed since a revision: their own text, what they extend, what they name."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ftspec.driver.since import changed_specs
+from ftspec.store.project import Project
+
+HEAD = "apiVersion: ftspec/v1\nkind: Embedding\n"
+FILES = {
+    "specs/rows.yaml": f"{HEAD}data:\n  train:\n    - {{type: file, path: '../data/rows.jsonl'}} # ../data/other.jsonl\n",
+    "specs/folder.yaml": f"{HEAD}data:\n  train:\n    - type: code\n      path: ../src\n",
+    "specs/here.yaml": f"{HEAD}data:\n  train:\n    - type: code\n      path: .\n",
+    "specs/child.yaml": f"extends:\n  - parts/base.yaml\n{HEAD}",
+    "specs/parts/base.yaml": "extends: [root.yaml]\ndata:\n  train:\n    - {type: file, path: own.jsonl}\n",
+    "specs/parts/root.yaml": "train:\n  seed: 1\n",
+    "specs/own.jsonl": "{}\n",
+    "specs/gone.yaml": HEAD,
+    "specs/notes.yaml": "a: list of groceries\n",
+    "data/rows.jsonl": "{}\n",
+    "data/other.jsonl": "{}\n",
+    "src/a/b.py": "pass\n",
+    ".gitignore": "ignored.yaml\n.ftspec\n",
+}
+
+
+def _git(folder: Path, *arguments: str) -> None:
+    who = ("-c", "user.name=A", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def top(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    top = tmp_path / "repo"
+    for name, text in FILES.items():
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_text(text)
+    _git(top, "init", "-q", "-b", "main")
+    _git(top, "add", ".")
+    _git(top, "commit", "-qm", "one")
+    monkeypatch.chdir(top)
+    return top
+
+
+def _changed(top: Path, *specs: str) -> dict[str, str]:
+    found, faults = changed_specs("main", [Path(each) for each in specs], project=Project(top))
+    assert not faults.has_errors
+    assert found is not None
+    return {str(each.path): each.status for each in found}
+
+
+@pytest.mark.parametrize(
+    ("file", "specs"),
+    [
+        ("data/rows.jsonl", {"specs/rows.yaml"}),
+        ("data/other.jsonl", set()),  # named in a comment only
+        ("src/a/b.py", {"specs/folder.yaml"}),
+        ("src/new.py", {"specs/folder.yaml"}),
+        ("specs/parts/root.yaml", {"specs/child.yaml", "specs/here.yaml"}),
+        ("specs/own.jsonl", {"specs/child.yaml", "specs/here.yaml"}),
+        ("specs/notes.yaml", {"specs/here.yaml"}),
+        ("README.md", set()),
+    ],
+)
+def test_what_a_change_reaches(top: Path, file: str, specs: set[str]) -> None:
+    (top / file).write_text("seed: 2\n")
+    found = _changed(top)
+    assert set(found) == specs
+    assert set(found.values()) <= {"changed"}
+
+
+def test_added_deleted_and_chosen(top: Path) -> None:
+    (top / "specs" / "gone.yaml").unlink()
+    (top / "specs" / "new.yaml").write_text(HEAD)
+    (top / "specs" / "ignored.yaml").write_text(HEAD)
+    found = _changed(top)
+    assert {name: found[name] for name in ("specs/gone.yaml", "specs/new.yaml")} == {
+        "specs/gone.yaml": "deleted",
+        "specs/new.yaml": "added",
+    }
+    assert "specs/ignored.yaml" not in found
+    assert _changed(top, "specs/new.yaml") == {"specs/new.yaml": "added"}
+
+
+def test_what_main_did_meanwhile_is_no_change_of_a_branch(top: Path) -> None:
+    _git(top, "checkout", "-qb", "work")
+    (top / "data" / "rows.jsonl").write_text("{}\n{}\n")
+    _git(top, "commit", "-qam", "work")
+    _git(top, "checkout", "-q", "main")
+    (top / "src" / "a" / "b.py").write_text("x = 1\n")
+    _git(top, "commit", "-qam", "main")
+    _git(top, "checkout", "-q", "work")
+    assert set(_changed(top)) == {"specs/rows.yaml"}
