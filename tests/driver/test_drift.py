@@ -313,3 +313,11 @@ def test_a_finding_without_a_difference_is_a_fault_of_ours() -> None:
             new="same",
             remedy="none",
         )
+
+
+def test_drift_loads_nothing_heavy(made: Project) -> None:
+    from tests.test_light import heavy_imports
+
+    write_rows(made.root / "rows.jsonl", rows()[:-1])
+    assert heavy_imports("drift", cwd=made.root) == []
+    assert heavy_imports("plan", "spec.yaml", cwd=made.root) == []
