@@ -143,6 +143,7 @@ ELSEWHERE = {
     "FTS621": ("a finished run", "store/test_commands.py"),
     "FTS623": ("a started run", "run/test_events.py"),
     "FTS634": ("a plan of another machine", "driver/test_contract.py"),
+    "FTS636": ("a run", "driver/test_contract.py"),
     "FTS635": ("a repository of git", "driver/test_contract.py"),
     "FTS640": ("a registered model", "serve/test_serve.py"),
     "FTS641": ("a registered adapter", "driver/test_merge.py"),

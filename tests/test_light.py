@@ -51,6 +51,8 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("apply", "--help"),
         ("validate", "specs/pairs.yaml", "specs/quickstart.yaml"),
         ("plan", "specs/pairs.yaml"),
+        ("lock", "specs/pairs.yaml"),
+        ("plan", "specs/pairs.yaml", "--locked"),
         ("plan", "specs/pairs.yaml", "--format", "json"),
         ("plan", "specs/pairs.yaml", "--format", "markdown", "--hardware", "h100x8"),
         ("show", "change.ftplan"),

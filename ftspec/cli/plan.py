@@ -130,9 +130,9 @@ def plan_command(
             raise click.UsageError(f"--out: there is no folder {str(out.parent)!r}")
         from ftspec.driver.contract import contract_of
 
-        contract, found = contract_of(compiled, find_project(project_folder), here=hardware is None)
+        contract, faults = contract_of(compiled, find_project(project_folder), here=hardware is None)
         if contract is None:
-            fail(found, format_=format_)
+            fail(faults, format_=format_)
         write_file(out, plan_to_json(plan, contract))
     if format_ in FINDINGS:
         from ftspec.view.plan_annotations import annotations

@@ -139,6 +139,14 @@ PLAN_ELSEWHEN = define(
     "What the plan rests on is bound by content and has not moved. The commit, or packages of another machine,\n"
     "are told for information.",
 )
+NO_CONTRACT = define(
+    "FTS636",
+    "note",
+    "the plan file does not say what state it was made in",
+    "`ftspec plan --out FILE` writes package versions, production and commit beside the plan. Output of\n"
+    "`--format json`, plans of runs and files of older versions lack them: spec, models and data are compared,\n"
+    "and these are not.",
+)
 EXPORT_REFUSED = define(
     "FTS640",
     "error",

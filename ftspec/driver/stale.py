@@ -63,6 +63,12 @@ def check_fresh(
         _check_packages(contract, compiled, project, found)
         _check_production(contract, plan.name, project, found, review)
         _note_commit(contract, compiled, found)
+    if contract is None and run_here and not found.has_errors:
+        found.add(
+            codes.NO_CONTRACT,
+            "packages, production and commit are not compared",
+            help=f"ftspec plan {plan.spec_path} --out FILE",
+        )
     return (None if found.has_errors else compiled), found
 
 

@@ -5,12 +5,13 @@ One JSON document with sorted keys, so that two branches conflict only where bot
 
 import json
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.code import Code
-from ftspec.diagnostics.model import Diagnostics
+from ftspec.diagnostics.model import Diagnostic, Diagnostics
 from ftspec.plan.contract import Lock, LockedModel, LockedSource, model_digest
 from ftspec.plan.frozen import FrozenMap
 
@@ -49,11 +50,17 @@ def read_lock(root: Path) -> tuple[Lock | None, Diagnostics]:
 
 def parse_lock(text: str, name: str) -> tuple[Lock | None, Diagnostics]:
     """A lock from its text, which may come out of a git revision. `name` is for messages."""
-    found = Diagnostics()
+    lock, faults = _parsed(text, name)
+    return lock, Diagnostics([*faults])
 
-    def refuse(detail: str, help: str, code: Code = codes.LOCK_NOT_READABLE) -> tuple[None, Diagnostics]:
-        found.add(code, f"{name}{detail}", help=help)
-        return None, found
+
+@lru_cache(maxsize=4)  # hundreds of specs share one lock
+def _parsed(text: str, name: str) -> tuple[Lock | None, tuple[Diagnostic, ...]]:
+
+    def refuse(
+        detail: str, help: str, code: Code = codes.LOCK_NOT_READABLE
+    ) -> tuple[None, tuple[Diagnostic, ...]]:
+        return None, (Diagnostic(code=code, detail=f"{name}{detail}", help=help),)
 
     conflict = _CONFLICT.search(text)
     if conflict is not None:
@@ -76,7 +83,7 @@ def parse_lock(text: str, name: str) -> tuple[Lock | None, Diagnostics]:
                 codes.LOCK_VERSION,
             )
     try:
-        return _lock(document), found
+        return _lock(document), ()
     except _ShapeError as error:
         return refuse(f": {error}", _WRITE)
 

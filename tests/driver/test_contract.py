@@ -350,6 +350,16 @@ def test_newer_versions(project: Path) -> None:
     assert json.loads(run("show", PLAN, "--format", "json")[0])["format_version"] == "2.0"
 
 
+def test_a_plan_without_a_contract(project: Path) -> None:
+    """As `--format json` prints it, or with the contract taken out whole: what is not compared is said."""
+    Path(PLAN).write_text(run("plan", SPEC, "--format", "json")[0], encoding="utf-8")
+    said = apply()[1]
+    assert "note[FTS636]" in said
+    assert "packages, production and commit are not compared" in said
+    edit(SPEC, "num_train_epochs: 2", "num_train_epochs: 3")
+    assert "train.num_train_epochs: 2.0 → 3.0" in refusal()
+
+
 def test_a_saved_plan_takes_no_overrides(project: Path) -> None:
     save()
     run("apply", PLAN, "--yes", "--set", "train.seed=1", exits=64)

@@ -241,6 +241,22 @@ def test_what_is_no_lock(project: Path) -> None:
         assert "git checkout --ours ftspec.lock" in said
 
 
+@pytest.mark.parametrize("name", ["llm-chat", "llm-completion", "llm-raft"])
+def test_language_models(project: Path, name: str) -> None:
+    shutil.copyfile(shared_folder("specs") / f"{name}.yaml", "specs/llm.yaml")
+    run("lock", "specs/llm.yaml")
+    (model,) = lock()["models"].items()
+    assert model[0].startswith("./specs/data/")
+    assert {"tokenizer.json", "config.json"} <= model[1]["files"].keys()
+    assert all(each["columns"] for each in lock()["data"].values())
+    assert {each["type"] for each in lock()["data"].values()} == {name.removeprefix("llm-")}
+    assert not [line for line in run("plan", "specs/llm.yaml", "--locked")[1].split() if "FTS63" in line]
+    tokenizer = project / model[0] / "tokenizer_config.json"
+    tokenizer.write_text(tokenizer.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    _, said = run("plan", "specs/llm.yaml", "--locked", exits=1)
+    assert f"base model {model[0]}: tokenizer_config.json:" in said
+
+
 def test_what_is_a_spec(project: Path) -> None:
     from ftspec.driver.specs import project_specs
 
