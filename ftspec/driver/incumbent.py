@@ -10,7 +10,6 @@ from typing import Any
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, FtspecError
-from ftspec.driver.unseen import known_rows
 from ftspec.lower.links import link_tree
 from ftspec.lower.lower import LowerInputs, lower
 from ftspec.models.facts import read_facts
@@ -75,12 +74,6 @@ def trained_split(project: Project, plan: Plan, split: Path, present: Promotion)
     key = next(stage.key for stage in theirs.stages if stage.name == "split")
     stored = Artifacts(project).find("split", key)
     return None if stored is None or stored.path == split else stored.path
-
-
-def trained_on(project: Project, plan: Plan, split: Path, present: Promotion) -> int:
-    """How many held-out rows of `split` the model saw in its training, as far as its split is still stored."""
-    theirs = trained_split(project, plan, split, present)
-    return 0 if theirs is None else len(known_rows(plan, split, theirs))
 
 
 def find_stored(project: Project, plan: Plan, data: Artifact, present: Promotion) -> Made | None:
