@@ -211,7 +211,7 @@ class Client:
                             raise faults.not_api(url, "the reply does not end", self.endpoint.api)
                     return (
                         response.status_code,
-                        bytes(body),
+                        self._without_secret(bytes(body)),
                         _retry_after(response.headers.get("retry-after")),
                     )
         except httpx2.ConnectTimeout:
@@ -244,6 +244,11 @@ class Client:
     def _clean(self, text: str) -> str:
         secret = self.endpoint.secret
         return text if secret is None else secret.hide_in(text)
+
+    def _without_secret(self, body: bytes) -> bytes:
+        """A server may say the key back, in an error or anywhere; it is told nobody, nor stored."""
+        secret = self.endpoint.secret
+        return body if secret is None else body.replace(secret.reveal().encode(), "•••".encode())
 
 
 def _refusal(error: BaseException) -> str:

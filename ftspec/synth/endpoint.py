@@ -122,6 +122,10 @@ def endpoint_at(url: str, api: str, api_key: str | None) -> Endpoint:
         raise faults.not_api(hide_user(url), "not an http or https URL", api)
     if parts.username or parts.password:
         raise faults.not_api(hide_user(url), "a URL with a name or password in it is not used", api)
+    if parts.query or parts.fragment:
+        raise faults.not_api(
+            url.partition("#")[0].partition("?")[0], "a part behind `?` or `#` is not used", api
+        )
     path = parts.path.rstrip("/")
     for ending in ("/chat/completions", "/models", "/api/chat", "/api/tags", "/api"):
         path = path.removesuffix(ending)

@@ -158,6 +158,22 @@ def test_a_key_stands_in_no_repr_and_in_no_stored_file(
     assert KEY not in caplog.text
 
 
+@pytest.mark.parametrize("said", [f"Bearer {KEY}", f"{'x' * 50} {KEY}"])
+def test_a_key_that_comes_back_in_no_reply_is_not_told(
+    said: str, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where only its beginning would be shown."""
+    monkeypatch.setenv("MY_KEY", KEY)
+    error = failing(tmp_path, endpoint=serve(lambda body: Raw(said, 200)).url, api_key="${env:MY_KEY}")
+    assert error.code is codes.ENDPOINT_NOT_API
+    assert KEY[:8] not in f"{error!r} {error} {error.diagnostic()!r}"
+
+
+def test_a_url_with_a_query_is_refused() -> None:
+    with pytest.raises(EndpointError, match=r"FTS.*https://h/v1: a part behind `\?` or `#` is not used"):
+        endpoint_at("https://h/v1?api-version=1&key=abc", "openai", None)
+
+
 def test_a_redirect_is_not_followed_with_the_key(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
