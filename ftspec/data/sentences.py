@@ -3,8 +3,11 @@
 import re
 
 # A stop, closing quotes or brackets, then white space before something that opens a sentence; or the end
-# of a line of its own; or a full stop of scripts that set no blanks.
-_END = re.compile(r"""[.!?…]+["'”’)\]]*(?=\s+["'“‘(\[]?[^\W_a-zß-öø-ÿ])|\n\s*\n|[。！？]+[」』”]?""")
+# of a line of its own; or a full stop of scripts that set no blanks. A run of stops is looked at once only:
+# dotted lines would take quadratic time.
+_END = re.compile(
+    r"""(?<![.!?…])[.!?…]+["'”’)\]]*(?=\s+["'“‘(\[]?[^\W_a-zß-öø-ÿ])|\n\s*\n|[。！？]+[」』”]?"""
+)
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(\[\"'“‘])(?:[A-Za-z]|Mr|Mrs|Ms|Dr|Prof|St|Gen|Col|Lt|Sgt|Capt|Gov|Sen|Rep|Rev|Hon|Jr|Sr|vs|etc|No|Nos"
     r"|Vol|Fig|Eq|cf|ca|approx|Inc|Ltd|Co|Corp|Bros|Mt|Ft|Ave|Blvd|Dept|Univ|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept|Sep"

@@ -152,6 +152,8 @@ def test_sentences() -> None:
         "東京は大きい。",
         "京都は古い。",
     ]
+    dotted = "Contents " + "." * 100_000  # in linear time
+    assert sentences(dotted) == [(0, len(dotted))]
     start = text.index("dollars")
     assert text[slice(*around(text, start, text.index("left")))] == "Dr. A. Smith paid 3.5 dollars. He left!"
 
