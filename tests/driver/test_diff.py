@@ -122,6 +122,20 @@ def test_plan_files_and_specs(folder: Path) -> None:
         assert [each["field"] for each in found["decisions"]].count("train.warmup_steps") == 1
 
 
+def test_runs(folder: Path) -> None:
+    _run("plan", SPEC, "--out", "a.ftplan")
+    run = folder / ".ftspec" / "runs" / "20260101-120000-pairs"
+    run.mkdir(parents=True)
+    shutil.copy("a.ftplan", run / "plan.json")
+    found = _json(run.name, SPEC)
+    assert (found["old"]["form"], found["changes"]) == ("run", [])
+    _replace(SPEC, "min: 0.5", "min: 0.6")
+    assert _categories(_json(run.name, SPEC)) == {"gates.recall@5.min": "evaluation"}
+    text = (run / "plan.json").read_text("utf-8")
+    (run / "plan.json").write_text(text[: len(text) // 2], "utf-8")
+    assert "FTS616" in _run("diff", run.name, SPEC, code=1).stderr
+
+
 def test_two_machines(folder: Path) -> None:
     found = _json(f"{SPEC}@laptop-cpu", "@h100x8")
     assert _categories(found) == {"machine": "evaluation"}  # latency is measured
