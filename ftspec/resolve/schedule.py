@@ -43,7 +43,8 @@ def resolve_warmup(desk: AnyDesk, total_steps: int) -> int:
             )
         return int(wish.warmup_steps)
     ratio = WARMUP_RATIO if wish.warmup_ratio is None else wish.warmup_ratio
-    steps = math.ceil(total_steps * ratio - 1e-9)
+    # The first step of a warmup has a learning rate of zero: one step at least must be left to learn.
+    steps = min(math.ceil(total_steps * ratio - 1e-9), total_steps - 1)
     desk.decide(
         "train.warmup_steps",
         steps,

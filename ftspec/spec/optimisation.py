@@ -35,7 +35,7 @@ class Optimisation(Section):
     """Gradients with a larger norm are scaled down to it."""
     optim: Literal["adamw", "adafactor", "sgd"] = "adamw"
     """Optimizer."""
-    seed: int = 42
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     """Seed of shuffling, dropout and new weights."""
     eval_steps: Count | None = None
     """Steps between evaluations on the validation split; default: ten times in a run."""

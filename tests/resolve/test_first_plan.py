@@ -282,3 +282,11 @@ def test_nothing_passes_that_did_not_beat_its_baseline(
     assert (gate and gate.confidence) == confidence
     if gain is not None:
         assert reason_of(plan, "gates.ndcg@10.min_gain") is Reason.DEFAULT_GATE
+
+
+def test_a_run_of_one_step_learns(tmp_path: Path) -> None:
+    """The first step of a warmup has a learning rate of zero."""
+    tree = spec_tree()
+    tree["train"] |= {"max_steps": 1}
+    tree["train"].pop("num_train_epochs", None)
+    assert resolved(tmp_path, tree).train.warmup_steps == 0

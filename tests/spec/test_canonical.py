@@ -62,7 +62,7 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
             if section == "evaluation":
                 spec.pop("gates", None)
     spec["train"]["learning_rate"] = draw(st.floats(1e-8, 1, allow_nan=False))
-    spec["train"]["seed"] = draw(st.integers(-(2**40), 2**40))
+    spec["train"]["seed"] = draw(st.integers(0, 2**32 - 1))
     spec["train"]["num_train_epochs"] = draw(st.sampled_from([1.0, 2.0, 0.5]))
     spec["metadata"]["description"] = draw(st.text(max_size=30))
     spec["model"]["prompts"]["document"] = draw(st.text(alphabet="{}$()'\"\n é日: #", max_size=10))
