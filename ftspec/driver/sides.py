@@ -16,7 +16,9 @@ from ftspec.plan.codec import digest
 from ftspec.plan.compare import Half
 from ftspec.plan.contract import Lock
 from ftspec.plan.difference import SideName
+from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.model import Plan
+from ftspec.plan.space import space_id_of
 from ftspec.plan.text import saved_from_json
 from ftspec.plan.trees import TreePath, spec_of_plan
 from ftspec.store.lockfile import LOCK_NAME, parse_lock
@@ -252,4 +254,5 @@ def _named(label: str, form: str, plan: Plan | None) -> SideName:
         backend=None if plan is None else plan.execution.backend,
         spec_hash=None if plan is None else plan.spec_hash,
         plan_digest=None if plan is None else digest(plan),
+        space_id=space_id_of(plan.model) if isinstance(plan, EmbeddingPlan) else None,
     )

@@ -118,6 +118,7 @@ class SideName:
     backend: str | None
     spec_hash: str | None
     plan_digest: str | None
+    space_id: str | None = None  # Embedding: of the base, read as planned; training moves on from there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from ftspec.view.diff_words import (
     memory_text,
     shift_text,
     source_text,
+    space_text,
     verdict,
 )
 from ftspec.view.lines import BUSY, GOOD, HEADING, QUIET, WARN, Line, columns, labelled, paint, wrap
@@ -107,6 +108,8 @@ def _decisions(found: Difference, width: int) -> Iterator[Line]:
         yield from labelled(
             decision.field, text, width=width, label_width=max(_LABEL, len(decision.field) + 1)
         )
+    if space := space_text(found):
+        yield from labelled("space", space, width=width, label_width=_LABEL)
     if memory:
         yield from labelled("memory", memory, width=width, label_width=_LABEL)
 

@@ -16,6 +16,7 @@ from ftspec.view.diff_words import (
     memory_text,
     shift_text,
     source_text,
+    space_text,
     verdict,
 )
 from ftspec.view.plan_markdown import escape
@@ -106,6 +107,8 @@ def _data(found: Difference) -> Iterator[Sequence[str]]:
 def _decisions(found: Difference) -> Iterator[Sequence[str]]:
     for decision in found.decisions:
         yield (escape(decision.field), escape(decision_text(decision)), escape(decision_reason(decision)))
+    if space := space_text(found):
+        yield ("embedding space", escape(space), "")
     if memory := memory_text(found.estimates):
         yield ("memory", escape(memory), "")
 

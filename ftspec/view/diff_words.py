@@ -8,6 +8,7 @@ from ftspec.hardware.model import format_bytes
 from ftspec.plan.changes import MEANING, Category
 from ftspec.plan.continuation import Continuation, Form, Obstacle
 from ftspec.plan.difference import Costs, Difference, Shift, SourceChange, StageChange, StageReason
+from ftspec.plan.space import short_space
 from ftspec.view.amounts import count_text, number_text, seconds_text
 
 STAGE_WORDS = {
@@ -79,6 +80,14 @@ def _set(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _set(item) for name, item in value.items() if item is not None}
     return value
+
+
+def space_text(found: Difference) -> str:
+    """The space in which training starts, where it is another one."""
+    one, other = found.old.space_id, found.new.space_id
+    if one is None or other is None or one == other:
+        return ""
+    return f"{short_space(one)} → {short_space(other)} (of the base, read as planned)"
 
 
 def memory_text(costs: Costs | None) -> str:

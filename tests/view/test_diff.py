@@ -143,6 +143,14 @@ def test_a_warm_start_and_an_extension_are_said() -> None:
     assert "warm start from search v3: its weights only" in text
 
 
+def test_another_space_is_shown() -> None:
+    one, other = (replace(_side("a"), space_id="sha256:" + digit * 64) for digit in "12")
+    found = replace(_difference(), old=one, new=other)
+    assert f"{'1' * 12} → {'2' * 12} (of the base, read as planned)" in render_diff(found, width=100)
+    assert "embedding space" in diff_markdown(found)
+    assert "space" not in render_diff(_difference(), width=100)
+
+
 def test_the_rules_fit() -> None:
     text = render_rules(width=80)
     assert "where prefix:" in text
