@@ -174,6 +174,7 @@ ELSEWHERE = {
     "FTS684": ("a promoted model", "driver/test_promote.py"),
     "FTS685": ("a promoted model", "driver/test_promote.py"),
     "FTS686": ("a promoted model", "store/test_environments.py"),
+    "FTS694": ("a model that was made", "gitops/test_findings.py"),
     "FTS801": ("a finished run: a verdict is a result, told by exit code 5", "driver/test_refusals.py"),
     "FTS802": ("a finished run: a verdict is a result, told by exit code 6", "driver/test_refusals.py"),
     "FTS805": ("two splits of the same data", "driver/test_promote.py"),

@@ -17,6 +17,7 @@ from ftspec.cli.common import (
     wants_color,
 )
 from ftspec.cli.exits import CHANGES, DONE, ERROR
+from ftspec.cli.findings import FINDINGS, show_findings
 from ftspec.diagnostics.model import Diagnostics
 from ftspec.store.project import Project
 
@@ -27,7 +28,7 @@ from ftspec.store.project import Project
 @click.option(
     "--behaviour", is_flag=True, help="Score the models again on the held-out side of today's data."
 )
-@format_option("human", "json", "markdown")
+@format_option("human", "json", "markdown", "github", "sarif")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there is relevant drift.")
 @project_option
 def drift_command(
@@ -70,6 +71,13 @@ def drift_command(
         places = {name: path for name, path in named if path is not None}
         models = with_behaviour(project, models, places, tell=_say, notify=tell)
     result = DriftReport(models=models, not_made=not_made)
+    if format_ in FINDINGS:
+        from ftspec.driver.findings import drift_findings
+
+        show_findings([*found, *drift_findings(result)], format_)
+        raise SystemExit(
+            ERROR if found.has_errors else CHANGES if detailed_exitcode and result.relevant else DONE
+        )
     if format_ == "json":
         echo_json(drift_document(result))
     elif format_ == "markdown":

@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from ftspec.cli.common import echo_json, fail, find_project, format_option, project_option, report, write_file
-from ftspec.cli.exits import DONE, ERROR
+from ftspec.cli.exits import DONE, ERROR, exit_code
+from ftspec.cli.findings import FINDINGS, show_findings
 
 
 @click.command("lock")
@@ -17,7 +18,7 @@ from ftspec.cli.exits import DONE, ERROR
     help="A model that takes the revision that is here now, in place of the locked one. May be repeated.",
 )
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 when the lock would change.")
-@format_option("human", "json")
+@format_option("human", "json", "github", "sarif")
 @project_option
 def lock_command(
     specs: tuple[Path, ...],
@@ -53,14 +54,24 @@ def lock_command(
     if not chosen:
         raise click.UsageError(f"there is no spec below {project.root}; name one")
     result, found = make_lock(chosen, project=project, whole=not specs, upgrade=upgrade)
+    if format_ in FINDINGS:
+        from ftspec.driver.findings import lock_findings
+
+        found.extend(lock_findings(result, _shown(result.path)) if result is not None and check else ())
+        show_findings(found, format_)
     if result is None:
+        if format_ in FINDINGS:
+            raise SystemExit(exit_code(found))
         fail(found, format_=format_)
-    report(found, format_=format_)
+    if format_ not in FINDINGS:
+        report(found, format_=format_)
     differs = bool(result.changes) or result.before is None
     if differs and not check:
         write_file(result.path, lock_text(result.lock))
     written = differs and not check
-    if format_ == "json":
+    if format_ in FINDINGS:
+        pass  # said above
+    elif format_ == "json":
         echo_json(lock_json(str(result.path), result.specs, result.changes, written=written))
     else:
         text = render_lock(LOCK_NAME, result.lock, result.changes, written=written, check=check)

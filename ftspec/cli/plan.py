@@ -1,7 +1,6 @@
 """`ftspec plan`"""
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -21,13 +20,12 @@ from ftspec.cli.common import (
     write_file,
 )
 from ftspec.cli.exits import CHANGES, DONE, exit_code
-from ftspec.diagnostics.model import Diagnostic, Diagnostics
+from ftspec.cli.findings import FINDINGS, show_findings
+from ftspec.diagnostics.model import Diagnostics
 from ftspec.plan.model import Action, Plan
 
 if TYPE_CHECKING:
     from ftspec.plan.contract import Contract
-
-FINDINGS = ("github", "sarif")  # formats that show what is wrong, and where, in place of a plan
 
 
 @click.command("plan")
@@ -148,15 +146,6 @@ def plan_command(
         click.echo(f"\nSaved to {out}. Run exactly this with: ftspec apply {out}", err=True)
     changes = any(stage.action is Action.RUN for stage in plan.stages)
     raise SystemExit(CHANGES if detailed_exitcode and changes else DONE)
-
-
-def show_findings(found: Iterable[Diagnostic], format_: str) -> None:
-    """Findings on stdout, in a form that points at lines of specs."""
-    from ftspec.view.diagnostics import render_diagnostics
-
-    text = render_diagnostics(found, format_).rstrip("\n")
-    if text:
-        click.echo(text)
 
 
 def _refuse(found: Diagnostics, format_: str, spec: Path) -> NoReturn:

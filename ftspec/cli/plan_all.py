@@ -8,7 +8,7 @@ import click
 
 from ftspec.cli.common import echo_json, fail, report, terminal_width, wants_color, write_file
 from ftspec.cli.exits import CHANGES, DONE, exit_code
-from ftspec.cli.plan import FINDINGS, show_findings
+from ftspec.cli.findings import FINDINGS, show_findings
 from ftspec.diagnostics.model import Diagnostic
 from ftspec.store.project import Project
 

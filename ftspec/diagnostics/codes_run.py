@@ -322,3 +322,10 @@ ENVIRONMENT_MOVED = define(
     "Another promotion or rollback came first, so the comparison is with a model that is no longer there.\n"
     "Nothing was changed; the same command again compares with the present one.",
 )
+DRIFTED = define(
+    "FTS694",
+    "warning",
+    "something moved under a model that is in use",
+    "`ftspec drift` compares base model, data, files, packages, hardware and scores with those of the run that\n"
+    "made the model. What is relevant is a warning; what is informational, a note.",
+)
