@@ -1,10 +1,10 @@
 """What the specs of a project resolve to now, and how that compares with their lock."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, Diagnostics, FtspecError, Severity
@@ -25,16 +25,17 @@ if TYPE_CHECKING:
     from ftspec.data.rows import Source
 
 
+E = TypeVar("E", LockedModel, LockedSource)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Needed:
+class Needed(Generic[E]):
     """An entry of the lock as the world has it. `place` is the key of the spec that asks for it."""
 
     key: str
     place: Place
-    value: LockedModel | LockedSource
-    reading: str = (
-        ""  # of a source: which of its files are read, and how; tells two readings of one path apart
-    )
+    value: E
+    reading: str  # of a source: which of its files are read, and how; of a model: for which kind of spec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +44,8 @@ class Needs:
 
     document: Document
     spec_path: str
-    models: tuple[Needed, ...]
-    data: tuple[Needed, ...]
+    models: tuple[Needed[LockedModel], ...]
+    data: tuple[Needed[LockedSource], ...]
     backend: str
     packages: FrozenMap[str]
 
@@ -64,7 +65,7 @@ def needs_of(
 
     found = Diagnostics()
     plan, world, folder = compiled.plan, compiled.world, compiled.document.folder
-    models = []
+    models: list[Needed[LockedModel]] = []
     asked = [(plan.model.base, plan.model.revision, world.model, ("model", "base"))]
     if world.baseline is not None:
         asked.append((plan.evaluation.baseline, None, world.baseline, ("evaluation", "baseline")))
@@ -76,7 +77,7 @@ def needs_of(
                 files=FrozenMap(model_files(facts, project.cache)),
             )
             key = model_key(base, revision, folder, project.root, origin=facts.origin)
-            models.append(Needed(key=key, place=place, value=value))
+            models.append(Needed(key=key, place=place, value=value, reading=plan.kind))
         data = _data_needs(compiled, project)
     except OSError as error:
         found.add(codes.SOURCE_NOT_FOUND, f"{error.filename}: {error.strerror}")
@@ -95,7 +96,7 @@ def needs_of(
     return needs, found
 
 
-def _data_needs(compiled: Compilation, project: Project) -> tuple[Needed, ...]:
+def _data_needs(compiled: Compilation, project: Project) -> tuple[Needed[LockedSource], ...]:
     """Raises OSError, and FtspecError as sources do."""
     from ftspec.data.source_facts import bytes_digest
     from ftspec.data.sources import open_sources
@@ -104,7 +105,8 @@ def _data_needs(compiled: Compilation, project: Project) -> tuple[Needed, ...]:
     from ftspec.plan.embedding import EmbeddingPlan
     from ftspec.plan.llm import LlmPlan
 
-    plan, needs = compiled.plan, []
+    plan = compiled.plan
+    needs: list[Needed[LockedSource]] = []
     opened: Sequence[Source | TextSource] | None
     if isinstance(plan, LlmPlan):
         from ftspec.data.llm_collect import open_text_sources, source_place
@@ -147,42 +149,51 @@ def merged(lock: Lock | None, needs: Sequence[Needs], *, whole: bool) -> Lock:
     models = {} if whole else dict(before.models)
     data = {} if whole else dict(before.data)
     packages = dict(before.packages)
-    for need in needs:
-        models |= {each.key: each.value for each in need.models if isinstance(each.value, LockedModel)}
-        if need.packages:
-            packages[need.backend] = need.packages
-    data |= _named_apart([each for need in needs for each in need.data], data)
+    models |= _named_apart((each for need in needs for each in need.models), models)
+    data |= _named_apart((each for need in needs for each in need.data), data)
+    packages |= {need.backend: need.packages for need in needs if need.packages}
     return Lock(models=FrozenMap(models), data=FrozenMap(data), packages=FrozenMap(packages))
 
 
-def _named_apart(data: Iterable[Needed], kept: dict[str, LockedSource]) -> dict[str, LockedSource]:
-    """One entry for each path, and further ones `<path>#<reading>` where specs read different things there."""
-    entries: dict[str, LockedSource] = {}
-    for each in sorted(data, key=lambda need: (need.key, need.reading)):
-        assert isinstance(each.value, LockedSource)
-        own = f"{each.key}#{each.reading}"
-        taken = entries.get(each.key)
-        apart = own in kept or (taken is not None and taken != each.value)
+def _named_apart(needs: Iterable[Needed[E]], kept: Mapping[str, E]) -> dict[str, E]:
+    """One entry for each name, and further ones `<name>#<reading>` where specs read different things there:
+    other columns or files of one path, or more files of one model."""
+    entries: dict[str, E] = {}
+    for each in sorted(needs, key=lambda need: (need.key, need.reading)):
+        own, taken = f"{each.key}#{each.reading}", entries.get(each.key)
+        other = kept.get(each.key)  # of the same bytes: another reading; of others: from before they moved
+        apart = (
+            own in kept
+            or (taken is not None and taken != each.value)
+            or (
+                taken is None
+                and other is not None
+                and other.digest == each.value.digest
+                and other != each.value
+            )
+        )
         entries[own if apart else each.key] = each.value
     return entries
+
+
+def _locked(need: Needed[E], entries: Mapping[str, E]) -> E | None:
+    return entries.get(f"{need.key}#{need.reading}", entries.get(need.key))
 
 
 def compare(needs: Needs, lock: Lock) -> Iterator[Change]:
     """Everything in which the world differs from the lock, for one spec."""
     for need in needs.models:
-        assert isinstance(need.value, LockedModel)
-        locked = lock.models.get(need.key)
+        locked = _locked(need, lock.models)
         if locked is None:
             yield Change(section="model", key=need.key, change="missing", place=need.place)
         elif locked != need.value:
             yield replace(moved_model(need.key, locked, need.value), place=need.place)
-    for need in needs.data:
-        assert isinstance(need.value, LockedSource)
-        source = lock.data.get(f"{need.key}#{need.reading}", lock.data.get(need.key))
-        if source is None:
-            yield Change(section="data", key=need.key, change="missing", place=need.place)
-        elif source != need.value:
-            yield replace(moved_source(need.key, source, need.value), place=need.place)
+    for source in needs.data:
+        present = _locked(source, lock.data)
+        if present is None:
+            yield Change(section="data", key=source.key, change="missing", place=source.place)
+        elif present != source.value:
+            yield replace(moved_source(source.key, present, source.value), place=source.place)
     place = ("resources", "backend")
     if needs.packages:
         if needs.backend not in lock.packages:
@@ -263,8 +274,7 @@ def make_lock(
 
 def _altered(needs: Needs, lock: Lock, upgrade: Sequence[str]) -> Iterator[Diagnostic]:
     for need in needs.models:
-        locked = lock.models.get(need.key)
-        assert isinstance(need.value, LockedModel)
+        locked = _locked(need, lock.models)
         if locked is None or locked.revision is None or _names(need.key) & set(upgrade):
             continue
         if locked.revision == need.value.revision and locked.files != need.value.files:

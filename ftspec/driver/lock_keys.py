@@ -29,7 +29,9 @@ def _from_root(path: str, folder: Path, root: Path) -> str:
     """Absolute paths and variables stay as they are written."""
     if path.startswith(_ABSOLUTE):
         return path
-    relative = Path(os.path.relpath(folder / path, root)).as_posix()
+    # Without the links of the way to the project, which are those of one machine.
+    place = os.path.join(os.path.realpath(folder), path)  # noqa: PTH118 - normalised by relpath
+    relative = Path(os.path.relpath(place, os.path.realpath(root))).as_posix()
     return relative if relative.startswith("..") else f"./{relative}"
 
 

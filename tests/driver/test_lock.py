@@ -209,6 +209,34 @@ def test_two_readings_of_one_folder(project: Path) -> None:
         assert not run("plan", f"specs/{name}.yaml", "--locked")[1]
 
 
+def test_another_reading_does_not_push_the_first_one_out(project: Path) -> None:
+    """Of one spec alone: the bytes are the same, so that it is no new content."""
+    run("lock")
+    shutil.copyfile("specs/pairs.yaml", "specs/two.yaml")
+    edit("specs/two.yaml", "query: question", "query: answer")
+    edit("specs/two.yaml", "positive: answer", "positive: question")
+    edit("specs/two.yaml", "  split:", "  on_error: skip\n  split:")
+    path = Path("specs/data/http-pairs.jsonl")
+    rows = path.read_text(encoding="utf-8").splitlines()
+    first = {**json.loads(rows[0]), "question": [json.loads(rows[0])["question"], "another"]}
+    path.write_text("\n".join([json.dumps(first), *rows[1:]]) + "\n", encoding="utf-8")
+    edit("specs/pairs.yaml", "  split:", "  on_error: skip\n  split:")
+    run("lock", "specs/pairs.yaml")
+    run("lock", "specs/two.yaml")
+    keys = [key for key in lock()["data"] if key.startswith("specs/data/http-pairs.jsonl")]
+    assert len(keys) == 2
+    for name in ("pairs", "two"):
+        assert "FTS630" not in run("plan", f"specs/{name}.yaml", "--locked")[1]
+
+
+def test_links_on_the_way_to_the_project(project: Path) -> None:
+    run("lock")
+    link = project.parent / f"{project.name}-link"
+    link.symlink_to(project)
+    out, _ = run("lock", "--check", "--project", str(link))
+    assert "nothing changes" in out
+
+
 def faults(text: str) -> str:
     found: Diagnostics
     parsed, found = parse_lock(text, "ftspec.lock")
