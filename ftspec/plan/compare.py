@@ -73,7 +73,7 @@ def _change(found: TreeChange, old: Half, new: Half) -> Change:
         category=category,
         why=why,
         rule=rule.path,
-        place=new.place(found.path) if found.new is not None else old.place(found.old_path),
+        place=(found.new is not None and new.place(found.path)) or old.place(found.old_path),
     )
 
 
