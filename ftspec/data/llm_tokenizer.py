@@ -106,10 +106,24 @@ def tokenizer_digest(folder: Path, known: DigestCache) -> str:
         named = _named_tokens(folder, _json_object(folder / CONFIG_FILE))
     except ValueError:
         named = {}
-    if "eos_token" not in named:
-        names += _MODEL_CONFIGS
+    if "eos_token" not in named or not _knows_token(folder, named["eos_token"]):
+        names += _MODEL_CONFIGS  # the end token is read there
     files = [[name, known.sha256(folder / name)] for name in names if (folder / name).is_file()]
     return "sha256:" + hashlib.sha256(json.dumps(files).encode()).hexdigest()
+
+
+def _knows_token(folder: Path, text: str) -> bool:
+    """Does tokenizer.json hold this token? False for a file that cannot be read: its digest counts anyway."""
+    try:
+        document = _json_object(folder / "tokenizer.json")
+    except ValueError:
+        return False
+    added = document.get("added_tokens")
+    vocabulary = (document.get("model") or {}).get("vocab")
+    listed = (
+        [each.get("content") for each in added if isinstance(each, dict)] if isinstance(added, list) else []
+    )
+    return text in listed or (isinstance(vocabulary, dict) and text in vocabulary)
 
 
 def _unreadable(detail: str) -> FtspecError:

@@ -334,6 +334,7 @@ def resolve_llm_evaluation(desk: LlmDesk) -> LlmEvaluationPlan:
             facts={"metrics": tuple(wish.metrics)},
             at=("evaluation", "metrics"),
         )
+    _check_positions(desk, rows)
     return LlmEvaluationPlan(
         metrics=tuple(wish.metrics),
         primary=primary,
@@ -347,13 +348,32 @@ def resolve_llm_evaluation(desk: LlmDesk) -> LlmEvaluationPlan:
     )
 
 
+def _check_positions(desk: LlmDesk, generated: int) -> None:
+    """The longest prompt and its answer must have positions, or generation fails after hours of training."""
+    wish, facts = desk.spec.evaluation, desk.data
+    if generated == 0 or facts.longest_prompt + wish.max_new_tokens <= desk.model.max_positions:
+        return
+    room = desk.model.max_positions - facts.longest_prompt
+    desk.fault(
+        codes.SEQUENCE_TOO_LONG,
+        f"the longest held-out prompt has {facts.longest_prompt} tokens, its answer may have {wish.max_new_tokens}; "
+        f"{desk.model.id} has {desk.model.max_positions} positions",
+        "evaluation",
+        "max_new_tokens",
+        help=f"use at most {room}, or a smaller `model.max_seq_length`"
+        if room > 0
+        else "use a smaller `model.max_seq_length`, so that longer rows are dropped",
+    )
+
+
 def _detectable_gain(desk: LlmDesk, primary: str, generated: int) -> float | None:
     """None for losses: how much they spread is not known before they are measured."""
     traits = metric_traits(primary)
     assert traits is not None, primary
     if traits.most is None:
         return None
-    rows = min(desk.data.test_rows, generated)
+    defined = desk.data.test_raft if traits.needs_raft else desk.data.test_with_answers
+    rows = min(defined, generated)
     confidence = confidence_of(desk, primary)
     gain = round(detectable_gain(rows, confidence, TEXT_DEVIATION), 6)
     desk.decide(

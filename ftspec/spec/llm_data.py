@@ -20,7 +20,7 @@ class ChatRoles(Section):
     tools: NonEmpty | None = None
     """Column with the tools that the model may call, as JSON Schemas."""
     answers: NonEmpty | None = None
-    """Column with right answers, which generated ones are compared with."""
+    """Column with right answers, which generated ones are compared with; default: the answer that is trained."""
     group: NonEmpty | None = None
     """Column whose values stay on one side of a split, and that results are sliced by."""
     id: NonEmpty | None = None
@@ -47,7 +47,7 @@ class CompletionRoles(Section):
     completion: NonEmpty = "completion"
     """Column with what the model should write."""
     answers: NonEmpty | None = None
-    """Column with right answers, which generated ones are compared with."""
+    """Column with right answers, which generated ones are compared with; default: the answer that is trained."""
     group: NonEmpty | None = None
     """Column whose values stay on one side of a split, and that results are sliced by."""
     id: NonEmpty | None = None

@@ -76,7 +76,7 @@ def raft(parts: LlmParts, document: Document, found: Diagnostics) -> None:
 
 
 def answers(parts: LlmParts, document: Document, found: Diagnostics) -> None:
-    """Metrics that read answers need rows that have them, and a model that writes."""
+    """Metrics that read answers need a model that writes, and citations need documents."""
     if parts.evaluation is None:
         return
     metrics = parts.evaluation.metrics
@@ -92,22 +92,16 @@ def answers(parts: LlmParts, document: Document, found: Diagnostics) -> None:
         return
     held_out = parts.data.evaluation or parts.data.train
     has_raft = any(isinstance(each, RaftSource) for each in held_out)
-    has_answers = has_raft or any(
-        not isinstance(each, RaftSource) and each.roles.answers is not None for each in held_out
-    )
     for index, name in enumerate(metrics):
         traits = metric_traits(name)
         if traits is None:
             continue
-        lacks_raft = traits.needs_raft and not has_raft
-        if lacks_raft or (traits.needs_answers and not has_answers):
-            what = "rows of a RAFT source" if lacks_raft else "right answers"
+        if traits.needs_raft and not has_raft:
             found.add(
                 KEY_NEEDS_ANOTHER,
-                f"`{name}` is measured on {what}, and the held-out sources have none",
+                f"`{name}` is measured on rows of a RAFT source, and the held-out sources have none",
                 primary=document.span(("evaluation", "metrics", index)),
-                help="remove the metric"
-                + ("" if lacks_raft else ", or name the column: `roles: {answers: …}`"),
+                help="remove the metric",
             )
 
 
