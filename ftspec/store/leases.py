@@ -13,7 +13,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -115,11 +115,15 @@ class HeldLease:
         self._thread.join(self._timing.guard)
         try:
             with _guard(self._project, self._timing):
-                present = _read(self._project)
-                if present is not None and present.id == self.lease.id:
-                    self._project.lease.unlink(missing_ok=True)
+                self._remove()
         except (OSError, FtspecError):
-            return  # this process ends, which frees the lease as well
+            self._remove()  # while this process lives nobody else may take it, so the guard is courtesy
+
+    def _remove(self) -> None:
+        present = _read(self._project)
+        if present is not None and present.id == self.lease.id:
+            with suppress(OSError):  # this process ends some day, which frees the lease as well
+                self._project.lease.unlink(missing_ok=True)
 
     def _keep(self) -> None:
         while not self._stop.wait(self._timing.beat):
