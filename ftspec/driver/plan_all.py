@@ -16,7 +16,7 @@ from ftspec.driver.compile import Compilation, compile_spec
 from ftspec.driver.contract import contract_of
 from ftspec.driver.diff import difference
 from ftspec.driver.lock_check import check_lock
-from ftspec.driver.sides import Reading, read_side, read_spec_of
+from ftspec.driver.sides import Reading, lock_side, read_side, read_spec_of
 from ftspec.driver.since import ChangedSpec, changed_specs
 from ftspec.driver.specs import project_specs, was_spec
 from ftspec.plan.codec import digest
@@ -24,6 +24,7 @@ from ftspec.plan.difference import Difference
 from ftspec.plan.planset import PlannedSpec, PlanSet, SpecState
 from ftspec.plan.text import plan_to_json
 from ftspec.store.files import write_atomically
+from ftspec.store.lockfile import lock_path
 from ftspec.store.project import Project
 
 SUMS_NAME = "SHA256SUMS"
@@ -72,12 +73,13 @@ def plan_all(wish: Wish) -> tuple[PlanSet | None, Diagnostics]:
         planned = [_planned(wish, path) for path in specs]
     else:
         planned = [_compared(wish, past, each) for each in _changed(wish, past, specs, root)]
+        planned += _lock(wish, past)
     files = _Files.open(wish, specs, root)
     ordered = sorted((files.save(each, compiled) for each, compiled in planned), key=lambda each: each.order)
     files.close()
     return PlanSet(
         specs=tuple(ordered),
-        unchanged=max(0, len(specs) - sum(1 for each in ordered if each.state is not SpecState.DELETED)),
+        unchanged=len({shown(path) for path in specs} - {Path(each.path) for each in ordered}),
         revision=wish.since,
         base=None if past is None else past.commit,
         head=None if repository is None else git.head(repository.top),
@@ -200,6 +202,26 @@ def _compared(wish: Wish, past: _Past, change: _Change) -> _Made:
         difference=made,
         notes=notes,
     ), compiled
+
+
+def _lock(wish: Wish, past: _Past) -> list[_Made]:
+    """The lock of the project, where it is not what it was: it decides what names of models and data mean."""
+    path = lock_path(wish.project.root)
+    if not any(each.status == "changed" for each in git.changed_files(past.repository, past.commit, [path])):
+        return []
+    with ExitStack() as stack:
+        reading = Reading(project=wish.project, stack=stack)
+        after = read_side(str(shown(path)), reading)
+        if after is None:
+            found = tuple(reading.found)
+            return [(PlannedSpec(path=str(shown(path)), state=SpecState.FAILED, found=found), None)]
+        raw, _ = git.show(past.repository, past.commit, path)
+        text = (raw or b"").decode("utf-8", "replace")
+        before = lock_side(text, f"{past.revision}:{path.name}", reading)
+        if before is None:
+            return []  # what it was is of no use, and has no say in what it is
+        made = difference(before, after, project=wish.project)
+    return [(PlannedSpec(path=str(shown(path)), state=SpecState.CHANGED, difference=made), None)]
 
 
 def _compile(wish: Wish, path: Path) -> tuple[Compilation | None, Diagnostics]:

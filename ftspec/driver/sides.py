@@ -116,6 +116,11 @@ def _of_text(text: str, name: str, label: str, shown: str, reading: Reading) -> 
     return replace(_of_plan(saved.plan, label, "plan", spec, packages), lock=saved.contract.lock)
 
 
+def lock_side(text: str, label: str, reading: Reading) -> Side | None:
+    """The text of a lock file. None: see `found`."""
+    return _of_text(text, LOCK_NAME, label, label, reading)
+
+
 def _of_run(path: Path, label: str, reading: Reading) -> Side | None:
     saved, here = saved_from_json(path.read_text(encoding="utf-8"), name=str(path))
     reading.found.extend(here)

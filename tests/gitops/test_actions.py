@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from tests.gitops.conftest import Repository
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 ACTION = ROOT / ".github" / "actions" / "ftspec" / "action.yml"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows-examples").glob("*.yml"))
@@ -173,6 +175,20 @@ def test_plan_is_shown_although_a_spec_has_faults(tmp_path: Path) -> None:
     assert machine.run("Verdict", FTSPEC_EXIT_CODE="1").returncode == 1
     assert machine.run("Verdict", FTSPEC_EXIT_CODE="0").returncode == 0
     assert machine.run("Verdict").returncode == 1
+
+
+def test_the_step_and_ftspec_itself_understand_each_other(tmp_path: Path, repository: Repository) -> None:
+    repository.replace("specs/pairs.yaml", "recall@5]", "recall@5, recall@10]")
+    machine = Machine(tmp_path)
+    (tmp_path / "bin" / "ftspec").unlink()
+    (tmp_path / "bin" / "ftspec").symlink_to(Path(sys.executable).with_name("ftspec"))
+    machine.work = repository.top
+    done = machine.run("Run", since="main")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("::warning file=specs/pairs.yaml,")
+    assert machine.outputs()["plans"] == "1"
+    assert machine.outputs()["exit-code"] == "0"
+    assert machine.summary.read_text(encoding="utf-8").startswith("<!-- ftspec:plan -->\n")
 
 
 @pytest.mark.parametrize(("since", "shown"), [("", ""), ("0" * 40, ""), ("v1", "<--since=v1>")])

@@ -11,6 +11,7 @@ import pytest
 from ftspec.driver.plan_all import file_names
 from ftspec.plan.text import plan_from_json
 from tests.gitops.conftest import Repository
+from tests.test_light import heavy_imports
 
 METRICS = "metrics: [mrr@10, recall@1, recall@5]"
 MORE_METRICS = "metrics: [mrr@10, recall@1, recall@5, recall@10]"
@@ -94,6 +95,34 @@ def test_nothing_changed(repository: Repository) -> None:
     assert result.stdout == "0 specs changed since main, 2 did not.\n"
     assert "**Nothing would run.**" in repository.path("plans/comment.md").read_text(encoding="utf-8")
     assert repository.path("plans/SHA256SUMS").read_text() == ""
+
+
+def test_the_lock_is_compared_too(repository: Repository) -> None:
+    repository.git("checkout", "-q", "main")
+    repository.run("lock")
+    repository.commit()
+    repository.git("checkout", "-qB", "change")
+    assert planned(repository) == {}
+    with repository.path("specs/data/http-pairs.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"question": "a teapot", "answer": "that pours", "class": "client error"}\n')
+    repository.run("lock")
+    specs = planned(repository)
+    assert list(specs) == ["specs/pairs.yaml", "ftspec.lock"]
+    (changed,) = specs["ftspec.lock"]["difference"]["changes"]
+    assert changed["path"] == "lock.data.specs/data/http-pairs.jsonl"
+    assert specs["ftspec.lock"]["category"] == changed["category"] == "retrain"
+    text = repository.run("plan", "--all", "--since", "main", "--format", "markdown").stdout
+    assert "<b>ftspec.lock</b>" in text
+    assert "1 spec did not change" in text
+    repository.path("ftspec.lock").write_text("<<<<<<< ours\n{}")
+    text = repository.run("plan", "--all", "--since", "main", "--format", "markdown", code=1).stdout
+    assert "FTS631" in text
+
+
+def test_nothing_heavy_is_imported(repository: Repository) -> None:
+    repository.replace("specs/pairs.yaml", METRICS, MORE_METRICS)
+    assert heavy_imports("plan", "--all", "--since", "main", "--out-dir", "plans", cwd=repository.top) == []
+    assert heavy_imports("plan", "--all", "--since", "main", "--format", "markdown", cwd=repository.top) == []
 
 
 def test_files_of_other_programs_are_no_specs(repository: Repository) -> None:
