@@ -63,6 +63,8 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("models", "list"),
         ("backends", "list"),
         ("runs",),
+        ("history",),
+        ("promote", "--help"),
         ("drift",),
         ("unlock",),
         ("diff", "change.ftplan", "other.ftplan"),

@@ -45,6 +45,7 @@ def query_command(
       ftspec query stdlib-search "parse a date" --environment production
       ftspec query stdlib-search "read a zip archive" -k 10 --all --format json
     """
+    from ftspec.plan.space import short_space
     from ftspec.serve.encoder import Encoder
     from ftspec.serve.index import open_index
     from ftspec.serve.query import search
@@ -75,6 +76,7 @@ def query_command(
                 "name": served.name,
                 "version": served.version,
                 "variant": "base" if served.version is None else "tuned",
+                "space_id": served.space_id,
                 "fallback": bool(served.fallback),
                 "query": text,
                 "documents": len(index.ids),
@@ -84,5 +86,6 @@ def query_command(
         return
     who = "base model" if served.version is None else f"{served.name} {served.version}"
     which = "documents" if everything else "held-out documents"
-    click.echo(f"{who} · {len(index.ids):,} {which}", err=True)
+    space = f" · space {short_space(served.space_id)}" if served.space_id else ""
+    click.echo(f"{who}{space} · {len(index.ids):,} {which}", err=True)
     click.echo(render_hits(hits, width=terminal_width()), nl=False)

@@ -11,6 +11,7 @@ from ftspec.diagnostics.model import Diagnostic, FtspecError
 from ftspec.evaluate.card import PASSPORT
 from ftspec.plan.embedding import KIND as EMBEDDING
 from ftspec.plan.embedding import EmbeddingPlan, Prompts
+from ftspec.plan.space import space_id_of
 from ftspec.plan.text import plan_from_json
 from ftspec.store.artifacts import Artifacts
 from ftspec.store.environments import pointer
@@ -43,6 +44,7 @@ class Served:
     split: Path  # artefact that holds the documents
     encoded: Path | None  # artefact with their embeddings by this model; None: not there
     fallback: str = ""
+    space_id: str | None = None  # which vectors its own may be compared with; None: not recorded
 
 
 def serve_model(project: Project, name: str, *, version: str | None = None, use_base: bool = False) -> Served:
@@ -124,6 +126,7 @@ def _registered(project: Project, model: RegisteredModel) -> Served:
         reading=reading,
         split=_split(project, split_key, model.name),
         encoded=_encoded(project, "encode_tuned", encoded_key),
+        space_id=model.space_id,
     )
 
 
@@ -151,6 +154,7 @@ def _base(project: Project, record: RunRecord, *, fallback: str) -> Served:
         split=_split(project, keys["split"], record.name),
         encoded=_encoded(project, "encode_base", keys["encode_base"]) if own else None,
         fallback=fallback,
+        space_id=space_id_of(plan.model),
     )
 
 
