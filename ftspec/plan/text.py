@@ -1,6 +1,7 @@
 """The text of a plan file: written whole, read with its digests verified."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -72,7 +73,7 @@ def saved_from_json(text: str, *, name: str, lenient: bool = False) -> tuple[Sav
     version = str(document["format_version"])
     _check_version(version, found, name, lenient=lenient)
     kind = document.get("kind")
-    if not found.has_errors and kind not in PLAN_TYPES:
+    if not found.has_errors and (not isinstance(kind, str) or kind not in PLAN_TYPES):
         found.add(
             codes.PLAN_NOT_READABLE,
             f"{name} is of kind {kind!r:.80}; this ftspec knows {', '.join(PLAN_TYPES)}",
@@ -84,17 +85,11 @@ def saved_from_json(text: str, *, name: str, lenient: bool = False) -> tuple[Sav
     try:
         plan = _adapter(str(kind)).validate_json(json.dumps(document))
         contract = None if stated["contract"] is None else contract_of(stated["contract"])
-    except (ValidationError, ValueError) as error:
+    except (ValueError, RecursionError) as error:  # pydantic's errors are among the first
         why = "; written by an older ftspec" if _minor(version) < _minor(FORMAT_VERSION) else ""
         found.add(codes.PLAN_NOT_READABLE, f"{name}: {_first_fault(error)}{why}", help="make the plan again")
         return None, found
-    edited = None
-    if stated["digest"] != hash_of(without(document, NOT_IDENTITY)):
-        edited = "its content does not have the digest that it states"
-    elif contract is None and stated["contract_digest"] is not None:
-        edited = "its contract was taken out"
-    elif contract is not None and stated["contract_digest"] != contract_digest(contract, stated["digest"]):
-        edited = "its contract does not have the digest that it states"
+    edited = _edited(document, contract, stated)
     if edited is not None:
         found.add(
             codes.PLAN_EDITED,
@@ -107,11 +102,25 @@ def saved_from_json(text: str, *, name: str, lenient: bool = False) -> tuple[Sav
     return (None if found.has_errors else saved), found
 
 
+def _edited(document: dict[str, Any], contract: Contract | None, stated: Mapping[str, Any]) -> str | None:
+    """What does not fit to the digests of the file. The document itself counts, also keys that nobody reads."""
+    try:
+        if stated["digest"] != hash_of(without(document, NOT_IDENTITY)):
+            return "its content does not have the digest that it states"
+        if contract is None:
+            return None if stated["contract_digest"] is None else "its contract was taken out"
+        if stated["contract_digest"] != contract_digest(contract, stated["digest"]):
+            return "its contract does not have the digest that it states"
+    except (ValueError, RecursionError):  # half a surrogate pair, thousands of brackets
+        return "it holds what no plan holds"
+    return None
+
+
 def document_of(text: str, *, name: str) -> tuple[dict[str, Any] | None, Diagnostics]:
     """The JSON of a plan file of any version. FTS616 tells what it is instead."""
     found = Diagnostics()
     try:
-        document = json.loads(text)
+        document = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         if any(line.startswith(_CONFLICT) for line in text.splitlines()):
             found.add(
@@ -130,6 +139,10 @@ def document_of(text: str, *, name: str) -> tuple[dict[str, Any] | None, Diagnos
         found.add(codes.PLAN_NOT_READABLE, f"{name} has no format_version", help=_MAKE)
         return None, found
     return document, found
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")
 
 
 def is_other_major(version: str) -> bool:
@@ -158,7 +171,7 @@ def _minor(version: str) -> int:
     return int(minor) if minor.isdecimal() and len(minor) < 10 else 0
 
 
-def _first_fault(error: ValueError) -> str:
+def _first_fault(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
     first = error.errors()[0]

@@ -83,8 +83,9 @@ def _parsed(text: str, name: str) -> tuple[Lock | None, tuple[Diagnostic, ...]]:
                 codes.LOCK_VERSION,
             )
     try:
+        json.dumps(document, ensure_ascii=False).encode()  # half a surrogate pair cannot be written
         return _lock(document), ()
-    except _ShapeError as error:
+    except (_ShapeError, UnicodeEncodeError, RecursionError) as error:
         return refuse(f": {error}", _WRITE)
 
 

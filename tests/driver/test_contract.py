@@ -314,6 +314,36 @@ def test_truncated_and_conflicting_files(project: Path) -> None:
     assert "a conflict of git" in refusal(1)
 
 
+def test_odd_files(project: Path) -> None:
+    """Whatever a file holds, it is a fault of the file and no crash."""
+    document = save()
+    contract = document["contract"]
+    text = json.dumps(document)
+    odd = [
+        text.replace('"learning_rate": 2e-05', '"learning_rate": NaN'),
+        text.replace('"learning_rate": 2e-05', '"learning_rate": Infinity'),
+        text.replace('"name": "pairs"', '"name": "\\ud800"'),
+        text[:-1] + ', "x": ' + "[" * 700 + "]" * 700 + "}",
+        text[:-1] + ', "x": ' + "[" * 100_000,
+        json.dumps({**document, "format_version": None}),
+        json.dumps({**document, "format_version": {"a": 1}}),
+        json.dumps({**document, "kind": ["Embedding"]}),
+        json.dumps({**document, "machine": {**document["machine"], "facts": {"cpu.flags": 3}}}),
+        *(
+            json.dumps({**document, "contract": other})
+            for other in ([], 1, {}, {"spec": {}}, {**contract, "lock": 1}, {**contract, "spec": "x"})
+        ),
+        *(json.dumps({**document, "contract": {**contract, key: ["?"]}}) for key in contract),
+    ]
+    for number, each in enumerate(odd):
+        Path(PLAN).write_text(each, encoding="utf-8")
+        for command in (("apply", PLAN, "--yes"), ("show", PLAN), ("show", PLAN, "--format", "json")):
+            result = CliRunner().invoke(cli, list(command))
+            assert result.exception is None or isinstance(result.exception, SystemExit), (number, command)
+            assert "FTS6" in result.stderr, (number, command)
+            assert command[0] == "show" or result.exit_code in (1, 3), number
+
+
 def test_an_older_minor_version(project: Path) -> None:
     """As 1.0 wrote it: without a contract, and sources without their columns."""
     document = save()

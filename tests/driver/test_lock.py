@@ -258,6 +258,8 @@ def test_what_is_no_lock(project: Path) -> None:
     assert "`version` is not 1" in faults(text.replace('"version": 1', '"version": true'))
     for other in ("[]", "{}", "null", '{"version": 1}', "", "text"):
         assert faults(other).startswith("FTS631")
+    assert faults(text.replace("all-MiniLM-L6-v2", "\\ud800")).startswith("FTS631")
+    assert faults("[" * 100_000).startswith("FTS631")
     for section in ("models", "data", "packages"):
         document = json.loads(text)
         document[section] = {"x": 1}
