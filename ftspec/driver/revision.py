@@ -113,6 +113,13 @@ def _as_now(repository: git.Repository, commit: str, path: Path, revision: str) 
     return f"{inside} is not in {revision}: it is read as it is now"
 
 
+def _behind_link(path: Path, top: Path) -> bool:
+    """Behind a link lies the working tree, where nothing is ever written."""
+    return any(
+        each.is_symlink() for each in (path, *path.parents) if each.is_relative_to(top) and each != top
+    )
+
+
 def _lay_out(
     repository: git.Repository, commit: str, path: Path, top: Path, revision: str, *, is_old: bool
 ) -> Iterator[str]:
@@ -120,10 +127,10 @@ def _lay_out(
     inside = repository.inside(path)
     assert inside is not None
     target = top / inside
-    if target.exists():
+    if target.is_file() or _behind_link(target, top):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    if not is_old:
+    if not is_old and not target.exists():  # one that exists was made for a part of it
         if path.exists():
             target.symlink_to(path.resolve())
             note = _as_now(repository, commit, path, revision)
@@ -138,9 +145,12 @@ def _lay_out(
             files[name] = content
     if any(content.startswith(_LFS) for content in files.values()):
         yield f"{inside} lies in Git LFS: it is read as it is now"
-        target.symlink_to(path.resolve())
+        if not target.exists():
+            target.symlink_to(path.resolve())
         return
     for name, content in files.items():
-        (top / name).parent.mkdir(parents=True, exist_ok=True)
-        (top / name).write_bytes(content)
-    yield f"{inside} is read as of {revision}: it changed since"
+        if not (top / name).exists() and not _behind_link(top / name, top):
+            (top / name).parent.mkdir(parents=True, exist_ok=True)
+            (top / name).write_bytes(content)
+    if is_old:
+        yield f"{inside} is read as of {revision}: it changed since"

@@ -89,6 +89,28 @@ def test_what_a_spec_reads_counts(repository: Repository) -> None:
     assert {each["category"] for each in specs.values()} == {"evaluation"}
 
 
+@pytest.mark.parametrize("written", [".", "'..'", "./  # all", "../"])
+def test_code_of_a_whole_folder(repository: Repository, written: str) -> None:
+    text = repository.path("specs/pairs.yaml").read_text(encoding="utf-8")
+    start, end = text.index("    - type: file"), text.index("  split:")
+    code = f"    - type: code\n      path: {written}\n"
+    repository.git("checkout", "-q", "main")
+    body = "".join(
+        f'def f{n}(x):\n    """Adds the number {n} to x."""\n    return x + {n}\n\n\n' for n in range(40)
+    )
+    repository.path("specs/code.py").write_text(body)
+    repository.path("specs/other.py").write_text(body.replace("Adds", "Takes").replace("+", "-"))
+    spec = (text[:start] + code + text[end:]).replace("  slices: [group]\n", "")
+    repository.path("specs/pairs.yaml").write_text(spec, encoding="utf-8")
+    repository.commit()
+    repository.git("checkout", "-qB", "change")
+    repository.replace("specs/code.py", "number 3 ", "numeral 3 ")
+    specs = planned(repository)
+    assert list(specs) == ["specs/pairs.yaml"], specs
+    assert specs["specs/pairs.yaml"]["because"] == ["specs/code.py"]
+    assert specs["specs/pairs.yaml"]["category"] == "retrain"
+
+
 def test_nothing_changed(repository: Repository) -> None:
     assert planned(repository) == {}
     result = repository.run("plan", "--all", "--since", "main", "--out-dir", "plans")
