@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ftspec.cli.main import cli
-from ftspec.store.ledger import Ledger
 from ftspec.store.leases import project_lease
+from ftspec.store.ledger import Ledger
 from ftspec.store.project import Project
 from ftspec.store.run_record import finish_run
 from tests.store.conftest import make_record, publish_evidence, write_plan
