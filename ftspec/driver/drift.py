@@ -8,11 +8,10 @@ reported as unknown.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 
 from ftspec.diagnostics.model import Diagnostics, FtspecError
-from ftspec.driver.facts import read_targets
+from ftspec.driver.drift_machine import hardware_drift, packages_drift
 from ftspec.driver.inputs import DATA_KINDS, InputKind, MovedInput, count_rows, moved_inputs, short_digest
 from ftspec.driver.lock_keys import model_key, resolved_revision
 from ftspec.models.find import find_decoder, find_model
@@ -27,7 +26,6 @@ from ftspec.store.lockfile import read_lock
 from ftspec.store.project import Project
 from ftspec.store.registry import RegisteredModel, is_intact, list_models
 from ftspec.store.run_record import RunRecord, read_record
-from ftspec.target.environments import find_environment
 
 CURRENT = "current"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -80,6 +78,8 @@ def model_drift(
 ) -> ModelDrift:
     """What moved under one version. `quick`, for plans: inputs, and whether files are there; no stored file is
     read. `folder`: of its spec, where the project was moved."""
+    if used.model is None and not project.models.is_dir() and not project.runs.is_dir():
+        return _without_state(used)
     record, plan, unknown = _made_by(project, used)
     if plan is not None and folder is not None:
         plan = replace(plan, data=replace(plan.data, folder=str(folder.resolve())))
@@ -95,8 +95,8 @@ def model_drift(
         if edited:
             notes.append(f"the spec was edited since: ftspec plan {plan.spec_path} tells what that means")
     if record is not None and not quick:
-        findings += _packages(project, record)
-        findings += _hardware(record)
+        findings += packages_drift(project, record)
+        findings += hardware_drift(record)
     return ModelDrift(
         name=used.name,
         version=used.version,
@@ -107,6 +107,21 @@ def model_drift(
         findings=tuple(findings),
         unknown=tuple(unknown),
         notes=tuple(notes),
+    )
+
+
+def _without_state(used: InUse) -> ModelDrift:
+    """Of a fresh checkout, which holds the pointers of environments and nothing that they point to."""
+    why = "there is no state (.ftspec) here, as in a fresh checkout, so neither its files nor its run can be compared"
+    return ModelDrift(
+        name=used.name,
+        version=used.version,
+        used_as=used.used_as,
+        spec_path="",
+        run_id=used.run_id,
+        made="",
+        findings=(),
+        unknown=(why,),
     )
 
 
@@ -334,53 +349,6 @@ def _stored(project: Project, plan: Plan, *, quick: bool) -> Iterator[DriftFindi
             new="no longer in the store",
             remedy=f"none is needed; ftspec apply {plan.spec_path} makes them again",
         )
-
-
-def _packages(project: Project, record: RunRecord) -> Iterator[DriftFinding]:
-    targets, _ = read_targets(project.cache)
-    target = next((each for each in targets if each.name == record.backend), None)
-    environment = None if target is None else find_environment(project.state, target)
-    if environment is None or not environment.usable:
-        yield DriftFinding(
-            kind=DriftKind.ENVIRONMENT,
-            subject=f"backend {record.backend}",
-            severity=_INFORMATIONAL,
-            old="installed",
-            new="not installed here",
-            remedy=f"ftspec backends install {record.backend}",
-        )
-        return
-    now = {"python": environment.python or "", "ftspec": version("ftspec"), **environment.versions}
-    for name in sorted(record.versions.keys() | now.keys()):
-        old, new = record.versions.get(name), now.get(name)
-        if old != new:
-            yield DriftFinding(
-                kind=DriftKind.ENVIRONMENT,
-                subject=f"package {name}" if name not in ("python", "ftspec") else name,
-                severity=_INFORMATIONAL,
-                old=old or "not there",
-                new=new or "not there",
-                remedy="a new run may give slightly other numbers; `ftspec lock` states the versions",
-            )
-
-
-def _hardware(record: RunRecord) -> Iterator[DriftFinding]:
-    from ftspec.hardware.detect import detect
-
-    machine = detect()
-    before, after = str(record.machine.get("digest")), machine.digest()
-    if before == after:
-        return
-    old, new = str(record.machine.get("summary")), machine.summary()
-    same = old == new
-    yield DriftFinding(
-        kind=DriftKind.HARDWARE,
-        subject="machine",
-        severity=_INFORMATIONAL,
-        old=f"{old} ({short_digest(before)})" if same else old,
-        new=f"{new} ({short_digest(after)})" if same else new,
-        remedy="a new plan decides for this machine; the model stays what it is",
-    )
 
 
 def drift_of(

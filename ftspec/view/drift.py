@@ -37,7 +37,8 @@ def render_drift(report: DriftReport, *, width: int, color: bool = False) -> str
 
 def verdict_text(report: DriftReport) -> str:
     if not report.relevant and not report.informational:
-        return "No drift."
+        unknown = any(each.unknown for each in report.models)
+        return "No drift is seen; not everything is known." if unknown else "No drift."
     found = f"{_counted(report.relevant, 'relevant')}, {_counted(report.informational, 'informational')}"
     return f"Drift: {found}." if report.relevant else f"No relevant drift ({found})."
 
@@ -73,7 +74,7 @@ def drift_markdown(report: DriftReport) -> str:
         if each.findings:
             lines += _HEAD
             lines += [_row(finding) for finding in _ordered(each.findings)]
-        else:
+        elif not each.unknown:
             lines.append("Nothing moved.")
         lines.append("")
         remarks = [*each.notes, *(f"unknown: {text}" for text in each.unknown)]
@@ -91,7 +92,7 @@ def _row(finding: DriftFinding) -> str:
 
 def _model_lines(drift: ModelDrift, width: int) -> Iterator[Line]:
     yield [(_title(drift), HEADING), (f"  made {drift.made[:10]}" if drift.made else "", QUIET)]
-    if not drift.findings:
+    if not drift.findings and not drift.unknown:
         yield [("  nothing moved", GOOD)]
     for finding in _ordered(drift.findings):
         yield from _finding_lines(finding, width, indent=_INDENT)

@@ -303,6 +303,19 @@ def test_a_run_that_is_gone_is_unknown(made: Project) -> None:
     assert "is gone" in found.unknown[0]
 
 
+def test_a_fresh_checkout_knows_nothing(made: Project) -> None:
+    point(made, "production")
+    shutil.rmtree(made.state)
+    found = drift(made)
+    assert found.findings == ()
+    assert "no state" in found.unknown[0]
+    result = ftspec("drift", "--detailed-exitcode")
+    assert result.exit_code == 0
+    assert "not everything is known" in result.stdout
+    assert "unknown: there is no state" in " ".join(result.stdout.split())
+    assert "nothing moved" not in result.stdout
+
+
 def test_a_finding_without_a_difference_is_a_fault_of_ours() -> None:
     with pytest.raises(AssertionError):
         DriftFinding(
