@@ -11,6 +11,7 @@ from ftspec.plan.difference import Difference, SourceChange, StageReason
 from ftspec.plan.planset import PlannedSpec
 from ftspec.plan.reasons import Reason
 from ftspec.view.amounts import count_text, number_text, seconds_text, value_text
+from ftspec.view.diff_words import continuation_sentences, space_text
 from ftspec.view.plan_human import short_hash
 from ftspec.view.plan_markdown import escape
 from ftspec.view.reasons import PROSE
@@ -108,6 +109,11 @@ def _of_difference(found: Difference, lists: _Lists) -> list[str]:
     ]
     lines += _table("| number of the data | before | now |", rows, lists)
     lines += _stages(found)
+    if space := space_text(found):
+        lines += ["", f"Embedding space: {escape(space)}."]
+    if not found.is_empty:
+        for sentence in continuation_sentences(found):
+            lines += ["", escape(clip(sentence, 400))]
     costs = found.estimates
     if costs is not None and costs.old_peak_memory_bytes not in (None, costs.new_peak_memory_bytes):
         lines += [

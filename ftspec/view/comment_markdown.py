@@ -26,7 +26,7 @@ _VERDICTS = {
     Category.SPACE_BREAK: ("🛑", "Space break", "indexes and thresholds made before are invalid"),
     Category.RETRAIN: ("🔁", "Retrain", "training runs from the base model"),
     Category.WARM_START: ("🔥", "Warm start", "a new training starts from a model of this project"),
-    Category.EXTEND: ("⏩", "Extend", "training goes on where it ended"),
+    Category.EXTEND: ("⏩", "Extend", "a longer training of which the present one is the beginning"),
     Category.EXPORT: ("📦", "Export", "the same model in another form, under another name, or elsewhere"),
     Category.EVALUATION: ("📏", "Re-score", "the same model is measured or judged otherwise"),
     Category.REALISATION: ("⚙️", "Realisation", "the same model by other settings of the machine"),

@@ -11,6 +11,7 @@ import pytest
 from ftspec.driver.plan_all import file_names
 from ftspec.plan.text import plan_from_json
 from tests.gitops.conftest import Repository
+from tests.gitops.github_server import github
 from tests.test_light import heavy_imports
 
 METRICS = "metrics: [mrr@10, recall@1, recall@5]"
@@ -330,3 +331,24 @@ def test_names_of_plan_files(tmp_path: Path) -> None:
     assert [names[path] for path in paths] == [
         "a-x.ftplan", "b-x.ftplan", "y_z.ftplan", "spec.ftplan", "_.ftplan", "_-2.ftplan"
     ]  # fmt: skip
+
+
+def test_a_pull_request_has_one_comment_that_follows_its_branch(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_TOKEN", "ghs_secret")
+    plan = ("plan", "--all", "--since", "main", "--out-dir", "plans")
+    with github() as server:
+        comment = ("comment", "plans/comment.md", "--repo", "acme/search", "--pr", "7", "--api", server.url)
+        repository.replace("specs/pairs.yaml", METRICS, MORE_METRICS)
+        repository.run(*plan)
+        assert repository.run(*comment).stdout.startswith("created")
+        assert "Re-score" in server.comments[0]["body"]
+        repository.replace("specs/pairs.yaml", "max_seq_length: 64", "max_seq_length: 32")
+        repository.run(*plan)
+        assert repository.run(*comment).stdout.startswith("updated")
+        repository.git("checkout", "-q", ".")
+        repository.run(*plan)
+        assert repository.run(*comment).stdout.startswith("updated")
+    assert len(server.comments) == 1
+    assert "Nothing would run" in server.comments[0]["body"]
