@@ -112,8 +112,7 @@ def compare_models(
             out = scratch / "out"
             out.mkdir()
             side = without(plan, whole, known, scratch / "side")
-            if count_rows(plan, side) == 0:
-                raise CannotCompareError(f"{present.model} was trained on all of these held-out rows")
+            _check_enough(judged, count_rows(plan, side), len(known), present)
             evidence = evaluate(
                 judged, side.split, side.base, side.tuned, out, base_similarity=found.similarity
             )
@@ -125,6 +124,19 @@ def compare_models(
         summary=read_summary(artifact.path),
         verdict=read_verdict(artifact.path),
         left_out=len(known),
+    )
+
+
+def _check_enough(plan: Plan, rows: int, left_out: int, present: Promotion) -> None:
+    """Of n rows the smallest p-value that a paired test can give is 2 / 2^n, and the bootstrap of a handful has
+    next to no width: it would be sure of anything."""
+    confidence = plan.evaluation.bootstrap.confidence
+    if 2.0 ** (1 - rows) <= 1 - confidence + 1e-12:
+        return
+    why = f"; {present.model} was trained on the other {left_out:,}" if left_out else ""
+    raise CannotCompareError(
+        f"{rows:,} held-out rows are left to compare on{why}, too few to tell anything at "
+        f"{confidence * 100:g} % confidence"
     )
 
 

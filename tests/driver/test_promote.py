@@ -13,11 +13,11 @@ from ftspec.cli.main import cli
 from ftspec.diagnostics.model import FtspecError
 from ftspec.driver import comparison
 from ftspec.driver.comparison import promotion_gates
-from ftspec.driver.incumbent import Made
+from ftspec.driver.incumbent import CannotCompareError, Made
 from ftspec.driver.promote import Allowed, Proposal, promote, propose, rollback
 from ftspec.evaluate.gates import Outcome
 from ftspec.plan.frozen import FrozenMap
-from ftspec.plan.model import Gate
+from ftspec.plan.model import Bootstrap, Gate
 from ftspec.serve.served import find_promoted
 from ftspec.store.environments import history, pointer, verify_environments
 from ftspec.store.ledger import Ledger
@@ -27,6 +27,7 @@ from ftspec.store.registry import RegisteredModel, delete_model, find_model_vers
 from tests.driver.promote_case import MEANS, make_version, remove
 from tests.embedding_plan import complete_plan
 from tests.example_evidence import example_plan
+from tests.store.test_environments import made
 
 PLAIN = Allowed()
 BREAK = Allowed(space_break=True)
@@ -202,8 +203,8 @@ def test_a_present_model_that_knows_the_held_out_rows_is_told(
     plan = complete_plan()
     plan = replace(plan, data=replace(plan.data, split=replace(plan.data.split, seed=8)))
     other = make_version(project, 4, 1.0, plan=plan, known=3)
-    made = Made(folder=_encoded(project, models[0]), similarity=None)
-    monkeypatch.setattr(comparison, "find_stored", lambda *arguments: made)
+    stored = Made(folder=_encoded(project, models[0]), similarity=None)
+    monkeypatch.setattr(comparison, "find_stored", lambda *arguments: stored)
     proposal = weigh(project, other, BREAK)
     assert ("FTS805", False) in codes(proposal)
     detail = next(each.detail for each in proposal.problems if each.code.id == "FTS805")
@@ -211,6 +212,22 @@ def test_a_present_model_that_knows_the_held_out_rows_is_told(
     assert proposal.comparison is not None
     assert proposal.comparison.summary.queries == 37
     assert proposal.comparison.summary.primary_metric.rows == 37
+
+
+@pytest.mark.parametrize(
+    ("rows", "confidence", "enough"), [(5, 0.95, False), (6, 0.95, True), (4, 0.8, True)]
+)
+def test_a_handful_of_rows_tells_nothing(rows: int, confidence: float, enough: bool) -> None:
+    """With 5 rows that all gain, one sign pattern in 16 is as extreme: more than one in 20."""
+    plan = example_plan(bootstrap=Bootstrap(resamples=100, confidence=confidence, seed=1))
+    present = made(version="v1", name="search")
+    if enough:
+        comparison._check_enough(plan, rows, 35, present)
+        return
+    with pytest.raises(
+        CannotCompareError, match=r"search v1 was trained on the other 35, too few .* at 95 %"
+    ):
+        comparison._check_enough(plan, rows, 35, present)
 
 
 def test_what_moved_meanwhile_is_not_overwritten(project: Project, models: list[RegisteredModel]) -> None:

@@ -18,7 +18,7 @@ QUICK = SPEC.replace("max_steps: 200", "max_steps: 60\n  checks: {collapse: off,
 def project(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """v1 hardly learned; v2 did, on another split; v1 is in production."""
     folder = write_project(tmp_path_factory.mktemp("promote") / "project", tiny_model, QUICK)
-    changes = ("--set", "data.split.seed=5")
+    changes = ("--set", "data.split.seed=5", "--set", "data.split.test=0.5")
     assert apply(folder, "--set", "train.learning_rate=1e-7")["verdict"] == "passed"
     assert apply(folder, *changes)["verdict"] == "passed"
     ftspec("promote", "tiny@v1", "--to", "production", "--yes", cwd=folder)
@@ -34,7 +34,7 @@ def test_the_present_model_is_encoded_again_once(project: Path) -> None:
     assert "FTS684" in [each["code"] for each in document["problems"]]
     assert "FTS805" in [each["code"] for each in document["problems"]]  # v1 knows some of these rows
     compared = document["comparison"]
-    assert 0 < compared["queries"] < 18
+    assert 6 <= compared["queries"] < 30
     assert not (project / ".ftspec" / "promote").exists() or not any(
         (project / ".ftspec" / "promote").iterdir()
     )
