@@ -35,6 +35,11 @@ def run_plan_all(
         raise click.UsageError(f"--all: {str(below)!r} is no folder")
     if out_dir is not None and out_dir.exists() and not out_dir.is_dir():
         raise click.UsageError(f"--out-dir: {str(out_dir)!r} is no folder")
+    if out_dir is not None:
+        try:
+            out_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise click.FileError(str(out_dir), hint=error.strerror or str(error)) from error
     plans, found = plan_all(
         Wish(
             project=project,

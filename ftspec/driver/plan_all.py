@@ -15,6 +15,7 @@ from ftspec.driver import git
 from ftspec.driver.compile import Compilation, compile_spec
 from ftspec.driver.contract import contract_of
 from ftspec.driver.diff import difference
+from ftspec.driver.facts import read_hardware
 from ftspec.driver.lock_check import check_lock
 from ftspec.driver.sides import Reading, lock_side, read_side, read_spec_of
 from ftspec.driver.since import ChangedSpec, changed_specs
@@ -53,8 +54,8 @@ class _Past:
 
 
 def plan_all(wish: Wish) -> tuple[PlanSet | None, Diagnostics]:
-    """None only where nothing can be compared: no repository, no such revision (FTS670, FTS671). Faults of
-    single specs stand with them."""
+    """None only where nothing can be compared: no repository, no such revision (FTS670, FTS671), or planned: no
+    such machine (FTS309). Faults of single specs stand with them."""
     root = wish.below or wish.project.root
     repository, found = git.find_repository(root)
     past: _Past | None = None
@@ -66,6 +67,8 @@ def plan_all(wish: Wish) -> tuple[PlanSet | None, Diagnostics]:
         if commit is not None:
             base = git.merge_base(repository, commit)
             past = _Past(repository=repository, commit=base, revision=wish.since)
+    if wish.hardware_name is not None:
+        found.extend(read_hardware(wish.hardware_name)[1])
     if found.has_errors:
         return None, found
     specs = project_specs(root)

@@ -292,7 +292,7 @@ def test_for_another_machine(repository: Repository) -> None:
     ).stdout
     assert "H100" in text
     assert "GPU h" in text
-    assert "FTS309" in repository.run("plan", "--all", "--hardware", "nothing", code=1).stderr
+    assert repository.run("plan", "--all", "--hardware", "nothing", code=1).stderr.count("FTS309") == 1
 
 
 @pytest.mark.parametrize(
@@ -321,6 +321,10 @@ def test_a_single_plan_points_at_lines_too(repository: Repository) -> None:
     line = repository.run("plan", "specs/pairs.yaml", "--format", "github", code=1).stdout
     assert line.startswith("::error file=specs/pairs.yaml,line=8,")
     assert "FTS301" in line
+
+
+def test_a_folder_that_cannot_be_made(repository: Repository) -> None:
+    assert "Error: " in repository.run("plan", "--all", "--out-dir", "/proc/plans", code=1).stderr
 
 
 def test_names_of_plan_files(tmp_path: Path) -> None:
