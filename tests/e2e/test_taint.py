@@ -31,6 +31,7 @@ QUICK = (
 def folder(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = write_project(tmp_path / "project", tiny_model, QUICK)
     monkeypatch.chdir(folder)
+    Project(folder).create()  # else state of a folder above would be taken
     return folder
 
 
