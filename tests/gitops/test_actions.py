@@ -100,6 +100,30 @@ def test_the_plan_that_is_applied_is_the_one_that_was_kept() -> None:
     assert apply["steps"][-1]["with"]["digest"] == "${{ needs.plan.outputs.digest }}"
 
 
+def test_what_was_applied_last(tmp_path: Path, repository: Repository) -> None:
+    """The last run that ended well, else what was before the push, else nothing, which means all."""
+    steps = _read(WORKFLOWS[0])["jobs"]["plan"]["steps"]
+    script = next(step["run"] for step in steps if step.get("id") == "last")
+    repository.path("a").write_text("a")
+    repository.commit()
+    first, second = repository.git("rev-parse", "HEAD~1"), repository.git("rev-parse", "HEAD")
+    (tmp_path / "bin").mkdir()
+    gh, out = tmp_path / "bin" / "gh", tmp_path / "out"
+    zeros = "0" * 40
+    for says, before, expected in (
+        (f"echo {first}", second, first), ("exit 4", second, second), ("echo", second, second),
+        (f"echo {'1' * 40}", first, first), ("echo", zeros, ""), ("exit 1", "1" * 40, ""),
+    ):  # fmt: skip
+        gh.write_text(f"#!/bin/bash\n{says}\n")
+        gh.chmod(0o755)
+        out.write_text("")
+        environment = {"PATH": f"{gh.parent}:{os.environ['PATH']}", "GITHUB_OUTPUT": str(out), "BEFORE": before,
+                       "WORKFLOW": "ftspec apply", "GITHUB_REF_NAME": "main"}  # fmt: skip
+        command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
+        subprocess.run(command, cwd=repository.top, env=environment, check=True)
+        assert out.read_text() == f"commit={expected}\n", says
+
+
 @pytest.mark.parametrize(
     ("place", "script"), [(place, step["run"]) for place, step in _steps() if "run" in step]
 )
