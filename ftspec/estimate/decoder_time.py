@@ -61,6 +61,17 @@ def score_flops(plan: LlmPlan) -> float:
     return data.test_tokens * forward_flops_per_token(plan.model.facts, data.lengths.mean)
 
 
+def load_seconds(plan: LlmPlan) -> float:
+    """Of reading the weights of the base once."""
+    return plan.model.facts.weights_bytes / LOAD_BYTES_PER_SECOND
+
+
+def generation_tokens(plan: LlmPlan) -> int:
+    """Passes one behind the other that write all answers, were each as long as it may be."""
+    rows = min(plan.evaluation.generate_rows, plan.data.facts.test_rows)
+    return -(-rows // (plan.execution.score_batch_size or 1)) * plan.evaluation.max_new_tokens
+
+
 def estimate_decoder_time(
     plan: LlmPlan, hardware: Hardware, costs: MemoryCosts, *, calibration: Calibration | None = None
 ) -> TimeEstimate:
@@ -70,26 +81,35 @@ def estimate_decoder_time(
     rate = train_rate(hardware, accelerator, precision)
     score_rate = rate * (CPU_ENCODE_SHARE / CPU_TRAIN_SHARE if accelerator is None else 1.0)
     quantised = QUANTISED_FACTOR if plan.model.quantization_bits else 1.0
+    generation, start = None, None
     if calibration is None:
         rate /= quantised
     else:
         score_rate *= calibration.train_flops_per_second / rate
         rate = calibration.train_flops_per_second
         score_rate = calibration.encode_flops_per_second or score_rate
+        generation, start = calibration.generation_seconds, calibration.start_seconds
     processes = (plan.execution.num_processes or 1) if accelerator is not None else 1
-    data, facts = plan.data.facts, plan.model.facts
-    load = facts.weights_bytes / LOAD_BYTES_PER_SECOND
-    scoring = score_flops(plan) / score_rate + _generation_seconds(plan, accelerator, costs, score_rate)
+    data = plan.data.facts
+    load = load_seconds(plan)
+    train_load = (
+        load + (2 * load if plan.export.merge else 0.0) if start is None else 0.0
+    )  # or measured in start
+    scoring = score_flops(plan) / score_rate
+    scoring += (
+        _generation_seconds(plan, accelerator, costs, score_rate)
+        if generation is None
+        else generation_tokens(plan) * generation
+    )
     stages = {
-        "start": START_SECONDS,
+        "start": START_SECONDS if start is None else start,
         "ingest": 0.5 + _ROW_SECONDS * sum(source.rows for source in data.sources),
         "split": 0.5 + 2e-5 * data.train_rows,
         "tokenize": 0.5 + (data.train_tokens + data.test_tokens) / _TOKENS_PER_SECOND,
         "score_base": load + scoring,
-        "train": load
+        "train": train_load
         + train_flops(plan) / rate / processes
-        + _validation_seconds(plan, score_flops(plan) / score_rate)
-        + (2 * load if plan.export.merge else 0.0),
+        + _validation_seconds(plan, score_flops(plan) / score_rate),
         "score_tuned": load + scoring,
         "evaluate": 2.0 + 1e-9 * plan.evaluation.bootstrap.resamples * data.test_rows,
     }
@@ -113,15 +133,13 @@ def _generation_seconds(
     plan: LlmPlan, accelerator: Accelerator | None, costs: MemoryCosts, score_rate: float
 ) -> float:
     """Every token of a batch of answers reads the weights once, and computes them for each row."""
-    rows, run = min(plan.evaluation.generate_rows, plan.data.facts.test_rows), plan.execution
-    if not rows:
-        return 0.0
-    facts, batch = plan.model.facts, run.score_batch_size or 1
+    facts, run = plan.model.facts, plan.execution
+    batch = run.score_batch_size or 1
     quantised = None if plan.export.merge else plan.model.quantization_bits
     weights = base_weight_bytes(facts, run.precision or "fp32", quantised, costs)
     bandwidth = (accelerator.memory_gb_per_second if accelerator is not None else None) or CPU_GB_PER_SECOND
     computing = batch * forward_flops_per_token(facts, plan.data.facts.lengths.mean) / score_rate
-    return -(-rows // batch) * plan.evaluation.max_new_tokens * max(weights / (bandwidth * 1e9), computing)
+    return generation_tokens(plan) * max(weights / (bandwidth * 1e9), computing)
 
 
 def _validation_seconds(plan: LlmPlan, score_seconds: float) -> float:

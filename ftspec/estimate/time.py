@@ -35,10 +35,14 @@ _LATENCY_SECONDS = 0.02  # one query alone
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
     """Rates measured by an earlier run with the same machine, model and precision: operations, as
-    `train_flops` and `encode_flops` count them, per second. None: that stage was not measured."""
+    `train_flops` and `encode_flops` (`score_flops` of an LLM) count them, per second. None: not measured."""
 
     train_flops_per_second: float
     encode_flops_per_second: float | None = None
+    generation_seconds: float | None = (
+        None  # of one token of a batch of answers, were each as long as it may be
+    )
+    start_seconds: float | None = None  # of all that is no training and no scoring: imports, loading, merging
 
 
 class TimeEstimate(NamedTuple):

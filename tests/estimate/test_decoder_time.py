@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from ftspec.driver.calibrate import llm_rates
 from ftspec.estimate.decoder_time import (
     UNCALIBRATED_FACTOR,
     estimate_decoder_time,
@@ -91,3 +92,34 @@ def test_processes_share_the_steps() -> None:
     one = seconds(on_gpu(train=steps)).stage_seconds["train"]
     four = on_gpu(train=steps, execution={"num_processes": 4, "per_device_train_batch_size": 2})
     assert seconds(four).stage_seconds["train"] == pytest.approx(one / 4, rel=0.1)
+
+
+def test_the_start_of_a_short_run_is_not_read_as_work() -> None:
+    """A run of seconds whose stages are mostly imports: the next prediction holds it in its interval."""
+    short = on_gpu(
+        train={"total_steps": 10}, evaluation={"generate_rows": 8}, execution={"score_batch_size": 8}
+    )
+    tokens = short.data.facts.test_tokens
+    scored = {"seconds": 3.0, "tokens_per_second": tokens / 0.5}
+    reports = {"score_base": scored, "train": {"seconds": 2.0}, "score_tuned": scored}
+    measured = {"score_base": 11.0, "train": 10.0, "score_tuned": 11.0}
+    rates = llm_rates(short, measured, reports)
+    assert rates is not None
+    assert rates.start_seconds == pytest.approx(24)
+    again = seconds(short, calibration=rates)
+    assert again.stage_seconds["train"] == pytest.approx(2, abs=0.1)
+    total = sum(measured.values())
+    assert total / again.factor < again.wall_seconds < total * again.factor
+    longer = on_gpu(
+        train={"total_steps": 100}, evaluation={"generate_rows": 8}, execution={"score_batch_size": 8}
+    )
+    assert seconds(longer, calibration=rates).stage_seconds["train"] == pytest.approx(20, abs=1)
+
+
+def test_what_cannot_be_told_from_its_start_calibrates_nothing() -> None:
+    made = on_gpu()
+    assert llm_rates(made, {"train": 8.0}, {}) is None
+    rates = llm_rates(made, {"train": 110.0}, {})
+    assert rates is not None
+    assert rates.train_flops_per_second == pytest.approx(train_flops(made) / 100)
+    assert rates.start_seconds is None
