@@ -55,7 +55,23 @@ def format_option(*formats: str) -> Callable[[F], F]:
         default=formats[0],
         show_default=True,
         help="Output format.",
+        callback=_remember_format,
     )
+
+
+_FORMAT = "ftspec.format"
+
+
+def _remember_format(context: click.Context, _: click.Parameter, value: str) -> str:
+    """So that whatever is told later, by whichever function, is told in the form that was asked for."""
+    context.meta[_FORMAT] = value
+    return value
+
+
+def asked_format() -> str:
+    """`--format` of the command that runs; human where it has none."""
+    context = click.get_current_context(silent=True)
+    return "human" if context is None else str(context.meta.get(_FORMAT, "human"))
 
 
 def terminal_width() -> int:
@@ -70,15 +86,19 @@ def wants_color(stream: Any) -> bool:
     return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
 
 
-def report(diagnostics: Iterable[Diagnostic], *, format_: str = "human") -> None:
-    """Write findings to stderr; machine formats of `validate` go to stdout instead, by its own hand."""
+def report(diagnostics: Iterable[Diagnostic], *, format_: str | None = None) -> None:
+    """Write findings to stderr, as JSON where `--format json` was given; machine formats of `validate` go to
+    stdout instead, by its own hand."""
     from ftspec.view.diagnostics import render_diagnostics
 
     items = tuple(diagnostics)
     if not items:
         return
     text = render_diagnostics(
-        items, "json" if format_ == "json" else "human", color=wants_color(sys.stderr), width=terminal_width()
+        items,
+        "json" if (format_ or asked_format()) == "json" else "human",
+        color=wants_color(sys.stderr),
+        width=terminal_width(),
     )
     click.echo(text.rstrip("\n"), err=True)
 
@@ -88,7 +108,7 @@ def tell(found: Diagnostic) -> None:
     report((found,))
 
 
-def fail(diagnostics: Iterable[Diagnostic], *, format_: str = "human") -> NoReturn:
+def fail(diagnostics: Iterable[Diagnostic], *, format_: str | None = None) -> NoReturn:
     """Report and leave with the exit code that the diagnostics ask for."""
     items = tuple(diagnostics)
     report(items, format_=format_)

@@ -79,17 +79,22 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
-    def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
-        """As click's, with our exit codes: usage is 64, and user faults are rendered diagnostics."""
+    def invoke(self, ctx: click.Context) -> Any:
+        """User faults are told while the command's context is there, which knows `--format`."""
         from ftspec.diagnostics.model import FtspecError
 
-        extra["standalone_mode"] = False
         try:
-            status = super().main(args, *more, **extra)
+            return super().invoke(ctx)
         except FtspecError as error:
             from ftspec.cli.common import fail
 
             fail(error.diagnostics)
+
+    def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
+        """As click's, with our exit codes: usage is 64, and user faults are rendered diagnostics."""
+        extra["standalone_mode"] = False
+        try:
+            status = super().main(args, *more, **extra)
         except click.exceptions.NoArgsIsHelpError as error:
             error.show()
             sys.exit(USAGE)

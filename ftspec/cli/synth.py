@@ -1,6 +1,7 @@
 """`ftspec synth`"""
 
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,7 +93,8 @@ def synth_command(
     with synth_lock(project):
         if format_ == "human":
             _show_state(sources, project)
-        with synth_progress(color=wants_color(sys.stderr)) as show:
+        quiet = format_ == "json"  # what stands on stderr is read by a program
+        with nullcontext(_ignore) if quiet else synth_progress(color=wants_color(sys.stderr)) as show:
             try:
                 for source in sources:
                     make_source(source, _cache(project), account, observe=show, retry_dropped=retry_dropped)
@@ -184,6 +186,10 @@ def _view(source: "SynthSource", project: Project) -> "SynthView":
         counts=state.counts,
         expected=state.expected,
     )
+
+
+def _ignore(_: object) -> None:
+    """Shows nothing."""
 
 
 def _cache(project: Project) -> "Cache":
