@@ -195,6 +195,22 @@ def test_the_same_weights_need_no_comparison(project: Project, models: list[Regi
     assert (proposal.basis, codes(proposal)) == ("same", [])
 
 
+@pytest.mark.parametrize(("noise", "verdict"), [(0.5, Outcome.PASSED), (9.0, Outcome.FAILED)])
+def test_a_run_that_was_measured_against_the_present_model_needs_a_gain_too(
+    project: Project,
+    models: list[RegisteredModel],
+    monkeypatch: pytest.MonkeyPatch,
+    noise: float,
+    verdict: Outcome,
+) -> None:
+    """Its gates passed, and never asked for one."""
+    put(project, models[0])
+    monkeypatch.setattr(comparison, "same_model_as_baseline", lambda *arguments: True)
+    proposal = weigh(project, make_version(project, 4, noise), BREAK)
+    assert (proposal.basis, proposal.verdict) == ("baseline", verdict)
+    assert proposal.refused is (verdict is Outcome.FAILED)
+
+
 def test_a_present_model_that_knows_the_held_out_rows_is_told(
     project: Project, models: list[RegisteredModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
