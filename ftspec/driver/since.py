@@ -8,10 +8,11 @@ from pathlib import Path
 
 from ftspec.diagnostics.model import Diagnostics
 from ftspec.driver import git
+from ftspec.driver.specs import is_spec_file
 from ftspec.store.project import Project
 
-_API = re.compile(r"^apiVersion:\s*['\"]?ftspec/", re.MULTILINE)
-_EXTENDS = re.compile(r"^extends:", re.MULTILINE)
+_API = re.compile(r"""^["']?apiVersion["']?[ \t]*:\s*['"]?ftspec/""", re.MULTILINE)
+_EXTENDS = re.compile(r"^extends[ \t]*:", re.MULTILINE)
 _ENDINGS = (".yaml", ".yml")
 _COMMENT = re.compile(r"(^|\s)#.*")
 _VALUE = re.compile(r"(?:path|extends|base):\s*([^,}\]]+)")
@@ -77,7 +78,7 @@ def changed_specs(
     extended = _extended(texts)
     result = []
     for path, text in texts.items():
-        if (chosen and path not in chosen) or not _is_spec(text, is_extended=path in extended):
+        if (chosen and path not in chosen) or not _is_spec(path, text, is_extended=path in extended):
             continue
         because = _because(path, text, changes)
         if because:
@@ -107,9 +108,11 @@ def _extended(texts: Mapping[Path, str]) -> set[Path]:
     }
 
 
-def _is_spec(text: str, *, is_extended: bool) -> bool:
-    """What others extend, and names no apiVersion, is a part of theirs."""
-    return bool(_API.search(text) or (_EXTENDS.search(text) and not is_extended))
+def _is_spec(path: Path, text: str, *, is_extended: bool) -> bool:
+    """What others extend, and neither names nor inherits an apiVersion, is a part of theirs."""
+    if _API.search(text):
+        return True
+    return _EXTENDS.search(text) is not None and (not is_extended or is_spec_file(path))
 
 
 def _is_yaml(path: Path) -> bool:
@@ -158,7 +161,7 @@ def _text(path: Path) -> str | None:
 
 def _text_of(repository: git.Repository, commit: str, path: Path) -> str | None:
     raw, _ = git.show(repository, commit, path)
-    return None if raw is None else raw.decode("utf-8", "replace")
+    return None if raw is None else raw.decode("utf-8-sig", "replace")
 
 
 def _near(path: Path) -> Path:

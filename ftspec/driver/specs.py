@@ -8,10 +8,11 @@ from pathlib import Path
 from ftspec.source.overlay import MAX_BYTES
 
 _IS_SPEC = re.compile(
-    rb"""^["']?apiVersion["']?[ \t]*:[ \t]*["']?ftspec/v1["']?[ \t]*(#.*)?\r?$""", re.MULTILINE
+    rb"""^(?:\xef\xbb\xbf)?["']?apiVersion["']?[ \t]*:[ \t]*["']?ftspec/v1["']?[ \t]*(#.*)?\r?$""",
+    re.MULTILINE,
 )
-_EXTENDS = re.compile(rb"^extends[ \t]*:", re.MULTILINE)
-_SECTION = re.compile(rb"^(metadata|model|data|train|evaluation|gates)[ \t]*:", re.MULTILINE)
+_EXTENDS = re.compile(rb"^(?:\xef\xbb\xbf)?extends[ \t]*:", re.MULTILINE)
+_SECTION = re.compile(rb"^(?:\xef\xbb\xbf)?(metadata|model|data|train|evaluation|gates)[ \t]*:", re.MULTILINE)
 _ENDINGS = (".yaml", ".yml")
 _NOT_ENTERED = {"node_modules", "site-packages", "__pycache__"}  # and hidden folders
 

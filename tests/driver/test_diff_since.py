@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ftspec.driver.since import changed_specs
+from ftspec.driver.specs import project_specs
 from ftspec.store.project import Project
 
 HEAD = "apiVersion: ftspec/v1\nkind: Embedding\n"
@@ -93,3 +94,24 @@ def test_what_main_did_meanwhile_is_no_change_of_a_branch(top: Path) -> None:
     _git(top, "commit", "-qam", "main")
     _git(top, "checkout", "-q", "work")
     assert set(_changed(top)) == {"specs/rows.yaml"}
+
+
+def test_every_spec_that_a_project_has_is_seen(top: Path) -> None:
+    """`plan --all --since` shows no spec as unchanged that it merely does not know."""
+    texts = {
+        "quoted.yaml": '"apiVersion": ftspec/v1\nkind: Embedding\n',
+        "marked.yaml": f"\ufeff{HEAD}",
+        "middle.yaml": "extends: quoted.yaml\nmetadata: {name: middle}\n",
+        "leaf.yaml": "extends: middle.yaml\nmetadata: {name: leaf}\n",
+    }
+    folder = top / "more"
+    folder.mkdir()
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    assert {path.name for path in project_specs(folder)} == set(texts)
+    _git(top, "add", "more")
+    _git(top, "commit", "-qm", "two")
+    for name, text in texts.items():
+        (folder / name).write_text(f"{text}train: {{seed: 2}}\n", encoding="utf-8")
+        assert {f"more/{name}"} <= set(_changed(top)), name
+        (folder / name).write_text(text, encoding="utf-8")
