@@ -6,7 +6,7 @@ from typing import Any
 
 from ftspec.plan.changes import Category, Rule, cost, find_rule
 from ftspec.plan.conditions import holds
-from ftspec.plan.continuation import same_weights
+from ftspec.plan.continuation import Form, continuation, same_weights
 from ftspec.plan.difference import (
     Change,
     Costs,
@@ -190,7 +190,7 @@ def _true_to_stages(changes: list[Change], old: Plan, new: Plan) -> list[Change]
         ]
     least = _least(old, new, same=same)
     most = costliest(changes)
-    if least is not None and (most is None or cost(most) < cost(least)):
+    if least is not None and (most is None or cost(most) < cost(min(least, Category.EXTEND, key=cost))):
         rule = find_rule(("ftspec",), new.kind)
         changes.append(
             Change(path="ftspec", old=None, new=None, category=least, why=rule.why, rule=rule.path, place="")
@@ -201,7 +201,8 @@ def _true_to_stages(changes: list[Change], old: Plan, new: Plan) -> list[Change]
 def _least(old: Plan, new: Plan, *, same: bool) -> Category | None:
     """What the plans alone say that it costs."""
     if not same:
-        return Category.EXTEND
+        extends = continuation(old, new).form is Form.EXTEND
+        return Category.EXTEND if extends else Category.RETRAIN
     one, other = stage_documents(old), stage_documents(new)
     if one["gate"] != other["gate"]:
         return Category.EVALUATION

@@ -1,6 +1,7 @@
 """Every rule is reached by a change, and a spec that means the same has no change."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 from ftspec.plan.changes import RULES, Category, Rule, cost
 from ftspec.plan.compare import Half, changes_of, costliest
-from ftspec.plan.trees import matched, path_text, tree_changes
+from ftspec.plan.trees import matched, path_text, spec_of_plan, tree_changes
+from tests.embedding_plan import complete_plan
 
 Tree = dict[str, Any]
 
@@ -172,3 +174,13 @@ def test_only_what_differs_is_a_change(one: Tree, other: Tree) -> None:
     assert not tree_changes(one, again)
     forth, back = tree_changes(one, other), tree_changes(other, one)
     assert sorted(map(str, (each.path for each in forth))) == sorted(map(str, (each.path for each in back)))
+
+
+def test_other_weights_that_no_key_explains_are_a_training_from_the_start() -> None:
+    """Called an extension only where the old training is a prefix of the new one."""
+    old = complete_plan()
+    new = replace(old, train=replace(old.train, learning_rate=old.train.learning_rate * 2))
+    tree = spec_of_plan(old)
+    halves = [replace(_half(tree), plan=plan) for plan in (old, new)]
+    (change,) = changes_of(halves[0], halves[1])
+    assert (change.path, change.category) == ("ftspec", Category.RETRAIN)
