@@ -94,7 +94,7 @@ def user(folder: Path) -> str | None:
     """`user.name` as git has it configured there; None where it has none."""
     here = folder if folder.is_dir() else Path.cwd()
     result = _git(here, "config", "--get", "user.name")
-    return result.text.strip() or None if result.ok else None
+    return result.raw.decode("utf-8", "replace").strip() or None if result.ok else None
 
 
 def commit_of(repository: Repository, revision: str) -> tuple[str | None, Diagnostics]:

@@ -155,7 +155,7 @@ def promote(project: Project, proposal: Proposal, *, note: str = "") -> tuple[Pr
         comparison=None if comparison is None else comparison.key,
         measured=measured,
         flags=proposal.flags,
-        note=note,
+        note=_writable(note),
         by=who(project),
         promoted=now(),
         previous=None if present is None else present.id,
@@ -216,7 +216,7 @@ def rollback(
             comparison=candidate.comparison,
             measured=None,
             flags=(),
-            note=note,
+            note=_writable(note),
             by=who(project),
             promoted=now(),
             previous=candidate.previous,
@@ -256,6 +256,11 @@ def who(project: Project) -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # a container without names
         return "unknown"
+
+
+def _writable(text: str) -> str:
+    """Bytes of an argument that are no UTF-8 cannot be written."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def now() -> str:

@@ -1,6 +1,7 @@
 """Promotions: what lets one through, what refuses it, and the way back."""
 
 import json
+import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -401,6 +402,18 @@ def test_rollbacks_go_back_step_by_step(project: Project, models: list[Registere
     put(project, models[1])  # and forward again
     assert version_in(project) == "v2"
     assert rollback(project, "example", "production")[0].version == "v1"
+
+
+def test_names_and_notes_that_are_no_text(project: Project, models: list[RegisteredModel]) -> None:
+    """A name in git's configuration may be Latin-1, and an argument any bytes."""
+    subprocess.run(["git", "init", "-q"], cwd=project.root, check=True)
+    with (project.root / ".git" / "config").open("ab") as file:
+        file.write(b"[user]\n\tname = M\xfcller\n")
+    put(project, models[0])
+    promote(project, weigh(project, models[1], BREAK), note="\udcff")
+    back, _, _ = rollback(project, "example", "production", note="\udcff")
+    assert (back.by, back.note) == ("M\ufffdller", "?")
+    assert [each.note for each in history(project)[0]] == ["", "?", "?"]
 
 
 def test_a_rollback_needs_nothing_of_the_present_model(
