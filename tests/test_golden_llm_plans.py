@@ -149,3 +149,15 @@ def test_plan_file_is_the_plan(plan_on: PlanOn) -> None:
         assert again == plan
         assert digest(again) == digest(plan)
         assert json.loads(plan_to_json(plan))["kind"] == "LLM"
+
+
+def test_a_metric_that_no_row_defines_is_told_before_apply(tmp_path: Path) -> None:
+    change = (("generate_rows: 100", "generate_rows: 100\n  metrics: [loss, quotes_valid]"),)
+    gate = (*change, ("evaluation:", "gates:\n  quotes_valid: {min: 0.5}\nevaluation:"))
+    _, found = plan_llm(tmp_path, "qwen-3b-lora", "rtx4090", change=gate)
+    (item,) = found
+    assert item.code.id == "FTS804"
+    assert "none of the 500 held-out rows was made from documents" in item.detail
+    assert item.primary is not None
+    plan, found = plan_llm(tmp_path, "qwen-3b-lora", "rtx4090", change=change)  # measured by nobody's wish
+    assert plan is not None, [*found]

@@ -6,7 +6,7 @@ documents of their source, on every side.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ftspec.data.holdout import draw_units
 from ftspec.data.llm_collect import LlmDataset
@@ -83,6 +83,18 @@ def divide_text(dataset: LlmDataset, split: Split, limit: LlmLimit) -> tuple[Llm
             about=_ABOUT,
         )
     if found.has_errors:
+        if dataset.duplicates_removed:
+            kept = len(dataset.rows) + len(dataset.evaluation or ())
+            found = Diagnostics(
+                [
+                    replace(
+                        item,
+                        detail=f"{item.detail}; of {kept + dataset.duplicates_removed} rows "
+                        f"{dataset.duplicates_removed} are duplicates of others, {kept} stay",
+                    )
+                    for item in found
+                ]
+            )
         return None, found
     chosen = {row.id for row in _drawn(rows, limit.train, split.seed, "train")}
     return (

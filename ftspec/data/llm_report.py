@@ -35,9 +35,10 @@ def data_warnings(facts: LlmDataFacts, max_seq_length: int) -> Diagnostics:
     if dropped:
         found.add(
             ROWS_TOO_LONG,
-            f"{dropped} rows have more than {max_seq_length} tokens, {facts.prompt_too_long} of them in their "
+            f"{dropped:,} of {dropped + facts.train_rows + facts.validation_rows + facts.test_rows:,} rows have "
+            f"more than {max_seq_length} tokens, {facts.prompt_too_long} of them in their "
             f"prompt alone; {facts.test_dropped} were test rows",
-            help="raise `model.max_seq_length`"
+            help="raise `model.max_seq_length` as far as the base has positions"
             + (", or show fewer `distractors`" if facts.raft is not None else "")
             + ("; or `train.too_long: truncate` cuts answers" if facts.dropped_too_long else ""),
             about=("model", "max_seq_length"),

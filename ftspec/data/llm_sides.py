@@ -10,7 +10,13 @@ from ftspec.data.llm_tokenizer import LlmTokenizer
 from ftspec.data.llm_tokens import RowRefusal, TokenRow, tokenize_rows
 from ftspec.data.packing import pack
 from ftspec.diagnostics.code import Code
-from ftspec.diagnostics.codes import CHAT_TEMPLATE_MISSING, MODEL_NOT_READABLE, ROW_TOO_LONG, SPLIT_EMPTY
+from ftspec.diagnostics.codes import (
+    CHAT_TEMPLATE_FAILED,
+    CHAT_TEMPLATE_MISSING,
+    MODEL_NOT_READABLE,
+    ROW_TOO_LONG,
+    SPLIT_EMPTY,
+)
 from ftspec.diagnostics.model import Diagnostics, Span
 from ftspec.plan.llm_data import LlmSource
 
@@ -91,6 +97,8 @@ class SideMaker:
         self._keep = keep
         self._faults = 0
         self._highest = 0  # token
+        self._made = 0  # rows that became tokens
+        self._reasons: dict[str, int] = {}  # of the template → rows that it refused
         self.found = Diagnostics()
 
     def make(self, name: str, rows: tuple[LlmRow, ...]) -> Side:
@@ -104,6 +112,7 @@ class SideMaker:
                 side.refused += 1
                 self._refuse(made)
                 continue
+            self._made += 1
             side.run_together += self._runs_together(places[made.id])
             side.lengths.append(len(made.input_ids))
             side.prompts.append(made.prompt_length)
@@ -137,6 +146,17 @@ class SideMaker:
     def finish(self) -> None:
         """Say how many more faults there are than those told one by one; and whether the model knows all
         tokens (FTS302): a tokenizer with tokens added, and no embeddings for them, fails in training only."""
+        if self._faults > 1 and not self._made and len(self._reasons) == 1:
+            ((reason, count),) = self._reasons.items()
+            if count == self._faults:  # then it is no matter of rows
+                self.found = Diagnostics()
+                self.found.add(
+                    CHAT_TEMPLATE_FAILED,
+                    f"{self._request.base.name}: its chat template refuses all {count:,} rows: {reason}",
+                    help="name a base whose chat template works, or write rows in the form that it asks for",
+                    about=("model", "base"),
+                )
+                return
         hidden = self._faults - MAX_SHOWN
         if hidden > 0:
             last = self.found.items[-1]
@@ -182,6 +202,8 @@ class SideMaker:
 
     def _refuse(self, refusal: RowRefusal) -> None:
         if self._request.on_error == "fail":
+            if refusal.code is CHAT_TEMPLATE_FAILED:
+                self._reasons[refusal.reason] = self._reasons.get(refusal.reason, 0) + 1
             self._tell(refusal.code, f"row `{refusal.row.id}`: {refusal.reason}", refusal.row, _SKIP)
 
     def _tell(self, code: Code, detail: str, row: LlmRow, help: str) -> None:

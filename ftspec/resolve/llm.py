@@ -245,12 +245,11 @@ def _note_quality(desk: LlmDesk) -> None:
         desk.note(
             codes.FEW_QUERIES, f"with {facts.test_rows} of them only large gains can be told from noise"
         )
-    lost = facts.dropped_too_long + facts.prompt_too_long + facts.truncated
-    rows = facts.train_rows + facts.validation_rows + facts.test_rows + lost - facts.truncated
-    if lost > LOST_SHARE * rows:
+    rows = facts.train_rows + facts.validation_rows + facts.test_rows
+    if facts.truncated > LOST_SHARE * rows:  # those that are left out are told by FTS714
         desk.note(
             codes.TRUNCATED_TEXTS,
-            f"{lost:,} of {rows:,} rows are dropped or cut at {desk.spec.model.max_seq_length or MAX_SEQ_LENGTH} tokens",
+            f"{facts.truncated:,} of {rows:,} rows are cut at {desk.spec.model.max_seq_length or MAX_SEQ_LENGTH} tokens",
         )
 
 
@@ -335,6 +334,7 @@ def resolve_llm_evaluation(desk: LlmDesk) -> LlmEvaluationPlan:
             at=("evaluation", "metrics"),
         )
     _check_positions(desk, rows)
+    _check_defined(desk, rows)
     return LlmEvaluationPlan(
         metrics=tuple(wish.metrics),
         primary=primary,
@@ -346,6 +346,31 @@ def resolve_llm_evaluation(desk: LlmDesk) -> LlmEvaluationPlan:
         generate_rows=rows,
         max_new_tokens=wish.max_new_tokens,
     )
+
+
+def _check_defined(desk: LlmDesk, generated: int) -> None:
+    """What decides the verdict must be defined on some held-out row. Rows that are scored but not written to
+    are known only after the split: then `apply` says the same before it trains."""
+    facts = desk.data
+    refusals = facts.raft.refusals if facts.raft is not None else 0
+    for name in dict.fromkeys((desk.spec.evaluation.metrics[0], *desk.spec.gates)):
+        traits = metric_traits(name)
+        if traits is None or not traits.needs_generation or generated == 0:
+            continue
+        lacking = ""
+        if traits.needs_answers and not facts.test_with_answers:
+            lacking = "has `answers` to compare with"
+        elif traits.needs_raft and not facts.test_raft:
+            lacking = "was made from documents (`type: raft`)"
+        elif name == "refused" and not refusals:
+            lacking = "asks for a refusal (`when_absent: refuse`)"
+        if lacking:
+            desk.fault(
+                codes.METRIC_WITHOUT_ROWS,
+                f"`{name}`: none of the {facts.test_rows:,} held-out rows {lacking}",
+                *(("gates", name) if name in desk.spec.gates else ("evaluation", "metrics")),
+                help="change the data, or leave the metric and its gate away",
+            )
 
 
 def _check_positions(desk: LlmDesk, generated: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 _ANSI = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-_])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_WARNING = re.compile(r":\d+: (Future|User|Deprecation|Runtime|PendingDeprecation)Warning: ")
 _SECRET_NAME = re.compile(r"TOKEN|KEY|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
 _SHORTEST_SECRET = 6  # shorter values would mask ordinary words
 MASK = "***"
@@ -36,6 +37,19 @@ def clean_line(line: str, secrets: tuple[str, ...] = ()) -> str:
 
 
 def clean_tail(data: bytes, count: int, secrets: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """The last `count` lines that are not blank."""
+    """The last `count` lines that are not blank and no warning of Python's, unless there is nothing else."""
     lines = [clean_line(line, secrets) for line in data.decode("utf-8", errors="replace").split("\n")]
-    return tuple([line for line in lines if line][-count:])
+    said = [line for line in lines if line]
+    return tuple((_without_warnings(said) or said)[-count:])
+
+
+def _without_warnings(lines: list[str]) -> list[str]:
+    """A warning is a line that names its category, and the indented source line below it."""
+    kept: list[str] = []
+    after_warning = False
+    for line in lines:
+        warning = _WARNING.search(line) is not None
+        if not warning and not (after_warning and line.startswith("  ")):
+            kept.append(line)
+        after_warning = warning
+    return kept

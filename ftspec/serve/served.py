@@ -216,6 +216,14 @@ def _unknown(project: Project, name: str) -> FtspecError:
     known = sorted(
         {model.name for model in list_models(project)} | {record.name for record in all_records(project)[0]}
     )
+    if name in known:  # of a run alone
+        return FtspecError(
+            Diagnostic(
+                code=codes.REGISTERED_MODEL_NOT_FOUND,
+                detail=f"no version of `{name}` is registered any more",
+                help="its runs and their evidence are still there: `ftspec runs`",
+            )
+        )
     close = get_close_matches(name, known, n=1)
     if close:
         help = f"did you mean `{close[0]}`?"

@@ -1,5 +1,6 @@
 """Errors of pydantic become diagnostics with a place, in the words of the spec."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -257,7 +258,8 @@ def _type_help(path: Path, expected: str, value: Any, kind: str) -> str:
 def _number_help(text: str) -> str:
     plain = text.replace("_", "").replace(",", "").strip()
     try:
-        float(plain)
+        if not math.isfinite(float(plain)):
+            return "give a number"
     except ValueError:
         return ""
     if plain != text:

@@ -44,6 +44,8 @@ def data_sentences(plan: LlmPlan) -> Iterator[tuple[str, str]]:
     rows = count_text(facts.train_rows, "training row")
     if facts.train_rows_available > facts.train_rows:
         rows += f" of {facts.train_rows_available:,}"
+    if facts.duplicates_removed:
+        rows += f" ({count_text(facts.duplicates_removed, 'duplicate')} left out)"
     if plan.train.packing:
         rows += f" packed into {count_text(facts.sequences, 'sequence')}"
     yield "data", f"{sources}: {rows}, {facts.trained_tokens:,} of {facts.train_tokens:,} tokens trained"

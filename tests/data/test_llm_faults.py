@@ -125,6 +125,21 @@ def test_a_template_that_refuses_rows_is_fts711(tmp_path: Path) -> None:
     assert [(item.code.id, item.about) for item in found] == [("FTS711", ("model", "base"))]
 
 
+def test_a_template_that_fails_for_every_row_is_told_once(tmp_path: Path) -> None:
+    base = make_base(tmp_path / "base", "{{ nobody.knows.this }}")
+    write_lines(tmp_path / "r.jsonl", dialogues(40))
+    _, found = survey_llm(llm_request(tmp_path, base, chat_source("r.jsonl")), tmp_path / "cache")
+    assert [(item.code.id, item.about) for item in found] == [("FTS711", ("model", "base"))]
+    assert "all 40 rows" in found.items[0].detail
+
+
+def test_a_split_without_rows_says_that_they_were_duplicates(tmp_path: Path, text_base: Path) -> None:
+    write_lines(tmp_path / "r.jsonl", texts(1) * 6)
+    _, found = survey_llm(llm_request(tmp_path, text_base, pair_source("r.jsonl")), tmp_path / "cache")
+    assert {item.code for item in found} == {codes.SPLIT_EMPTY}
+    assert "of 6 rows 5 are duplicates of others, 1 stay" in found.items[0].detail
+
+
 def test_a_template_that_rewrites_is_fts712(tmp_path: Path) -> None:
     base = make_base(tmp_path / "base", chat_templates.REWRITES)
     write_lines(tmp_path / "r.jsonl", [dialogue(f"q{n}", "a", "b", "c") for n in range(8)])

@@ -12,6 +12,7 @@ import pytest
 from ftspec.diagnostics.model import FtspecError
 from ftspec.run.events import Event
 from ftspec.run.launch import RunOutcome, launch
+from ftspec.run.logtext import clean_tail
 
 HEAD = """
 import json, os, signal, sys, time
@@ -206,3 +207,10 @@ def test_waits_for_an_orphan_and_gives_up(tmp_path: Path) -> None:
             run(tmp_path, "pass", orphan_seconds=0.2)
         threading.Timer(0.4, fcntl.flock, (lock, fcntl.LOCK_UN)).start()
         assert run(tmp_path, "pass", orphan_seconds=10.0)[0].succeeded
+
+
+def test_the_tail_of_a_log_shows_what_failed_not_what_was_warned_of() -> None:
+    warned = "/lib/a.py:3: FutureWarning: `x` is old\n  warnings.warn(\n"
+    log = f"Traceback:\n  File a\nValueError: no\n{warned}/lib/b.py:12: UserWarning: slow\n  slow()\n"
+    assert clean_tail(log.encode(), 2) == ("  File a", "ValueError: no")
+    assert clean_tail(warned.encode(), 5) == tuple(warned.rstrip().split("\n"))

@@ -72,6 +72,7 @@ def test_whole_numbers_serve_as_numbers(tmp_path: Path) -> None:
         ("train.seed=true", "FTS204", ""),
         ("train.learning_rate=true", "FTS204", ""),
         ("train.learning_rate=.nan", "FTS205", ""),
+        ("train.learning_rate=nan", "FTS204", "give a number"),
         ("train.learning_rate=1e999", "FTS205", ""),
         ("train.weight_decay=-.inf", "FTS205", ""),
         ("train.max_steps=99999999999999999999999999", "OK", ""),
