@@ -1,4 +1,5 @@
-"""What may go: all that neither promotions, nor the newest run of a spec, nor an unfinished run reaches."""
+"""What may go: all that neither promotions, nor ftspec.lock, nor the newest run of a spec, nor an unfinished
+run reaches."""
 
 import json
 import os
@@ -20,6 +21,7 @@ from ftspec.store.environments import Promotion, earlier, history, latest, stric
 from ftspec.store.files import clean_leftovers, discard
 from ftspec.store.leases import Notify, project_lease
 from ftspec.store.ledger import Ledger
+from ftspec.store.lockfile import read_lock
 from ftspec.store.project import Project
 from ftspec.store.registry import RegisteredModel, delete_model, list_models, refuse_promoted
 from ftspec.store.run_record import RunRecord, all_records
@@ -58,7 +60,7 @@ class _Reached:
 
 
 def find_garbage(project: Project, *, keep: int = KEEP) -> Garbage:
-    """What `collect_garbage` would remove now. Raises FtspecError when the promotions or the records of runs
+    """What `collect_garbage` would remove now. Raises FtspecError when promotions, the lock or records of runs
     cannot be read: what they reach cannot be told then."""
     models = {(model.name, model.version): model for model in list_models(project)}
     records = _records(project)
@@ -117,6 +119,7 @@ def _reach(
     reached = _Reached()
     store = Artifacts(project)
     waiting_versions = {place for place, model in models.items() if model.current}
+    waiting_versions |= _locked(project) & models.keys()
     newest = {record.name: record.run_id for record in records.values()}  # the oldest come first
     waiting_runs = set(newest.values())
     for promotion in kept_promotions(project, keep):
@@ -192,6 +195,15 @@ def _plan(project: Project, run_id: str) -> Plan | None:
     except OSError:
         return None
     return plan_from_json(text, name=run_id)[0]
+
+
+def _locked(project: Project) -> set[tuple[str, str]]:
+    """Registered versions that ftspec.lock names: specs that start from them may not have run yet."""
+    lock, found = read_lock(project.root)
+    if found.has_errors:
+        raise FtspecError(*found)
+    models = {} if lock is None else lock.models
+    return {(key.partition("@")[0].partition("#")[0], each.revision or "") for key, each in models.items()}
 
 
 def _bases(project: Project, plan: Plan) -> Iterator[tuple[str, str]]:

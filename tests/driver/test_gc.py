@@ -11,8 +11,11 @@ from ftspec.cli.main import cli
 from ftspec.diagnostics.model import FtspecError
 from ftspec.driver.gc import Garbage, collect_garbage, find_garbage, kept_promotions
 from ftspec.driver.promote import Allowed, promote, propose, rollback
+from ftspec.plan.contract import Lock, LockedModel, model_digest
+from ftspec.plan.frozen import FrozenMap
 from ftspec.store.artifacts import Artifacts
 from ftspec.store.ledger import Ledger
+from ftspec.store.lockfile import lock_path, lock_text
 from ftspec.store.project import Project
 from ftspec.store.rebuild import rebuild, verify
 from ftspec.store.registry import RegisteredModel, list_models
@@ -163,6 +166,21 @@ def test_files_that_others_share_free_nothing(project: Project, models: list[Reg
     (run,) = (item for item in garbage.items if item.name == "example-00000001")
     assert run.size_bytes == 3000 + artifact.stat().st_size
     assert garbage.freed_bytes == sum(item.size_bytes for item in garbage.items) - artifact.stat().st_size
+
+
+def test_what_the_lock_names_stays(project: Project, models: list[RegisteredModel]) -> None:
+    """A spec that starts from it may not have run yet."""
+    files = FrozenMap({"config.json": "0" * 64})
+    entry = LockedModel(revision="v2", digest=model_digest(files), files=files)
+    lock_path(project.root).write_text(lock_text(Lock(models=FrozenMap({"example": entry}))))
+    before = stages_of(project)
+    collect(project, 3)
+    assert versions(project) == ["v2", "v5"]
+    assert stages_of(project)["example-00000002"] == before["example-00000002"]
+    lock_path(project.root).write_text("<<<<<<< ours\n")
+    with pytest.raises(FtspecError) as raised:
+        find_garbage(project)
+    assert raised.value.diagnostics[0].code.id == "FTS631"
 
 
 def test_a_damaged_history_stops_it(project: Project, models: list[RegisteredModel]) -> None:
