@@ -142,7 +142,7 @@ def history(project: Project, name: str | None = None) -> tuple[tuple[Promotion,
             promotion = _promotion(json.loads(path.read_text(encoding="utf-8")), place)
         except FtspecError as error:
             found.extend(error.diagnostics)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             found.extend(_unusable(f"{place}: {error}", help=_RECORD_HELP).diagnostics)
         else:
             by_id[promotion.id] = promotion
@@ -340,7 +340,7 @@ def _parse(text: str) -> _Pointers:
             )
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _unusable(f"it is no JSON, or was cut off: {error}") from error
     version = document.get("version") if isinstance(document, dict) else None
     if isinstance(version, int) and version > FILE_VERSION:

@@ -315,7 +315,7 @@ def _read(project: Project) -> Lease | None:
         return _unknown(project.lease)
     try:
         document = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return _unknown(project.lease)
     match document:
         case {

@@ -231,6 +231,7 @@ def test_a_file_that_git_took_back_is_told(project: Project) -> None:
     [
         (lambda text: text[: len(text) // 2], "it is no JSON, or was cut off"),
         (lambda text: "", "it is no JSON"),
+        (lambda text: "[" * 200_000, "it is no JSON"),
         (lambda text: "[]", "not of the form"),
         (lambda text: text.replace('"version": 1', '"version": 2'), "version 2; this ftspec reads 1"),
         (lambda text: text.replace('"version": "v1"', '"version": "v9"'), "'search': it was changed"),
