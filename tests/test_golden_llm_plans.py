@@ -6,6 +6,7 @@ The facts of the models are real, see tests/llm_facts.py; no weights are needed.
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from ftspec.plan.codec import digest
 from ftspec.plan.llm import LlmPlan
 from ftspec.plan.text import plan_from_json, plan_to_json
 from ftspec.view.diagnostics import render_diagnostics
+from tests import llm_case
 from tests.golden import check_files
 from tests.llm_case import CASES, Planned, plan_llm
 from tests.test_golden_plans import PLANS, WIDTH, golden_files
@@ -151,13 +153,19 @@ def test_plan_file_is_the_plan(plan_on: PlanOn) -> None:
         assert json.loads(plan_to_json(plan))["kind"] == "LLM"
 
 
-def test_a_metric_that_no_row_defines_is_told_before_apply(tmp_path: Path) -> None:
-    change = (("generate_rows: 100", "generate_rows: 100\n  metrics: [loss, quotes_valid]"),)
-    gate = (*change, ("evaluation:", "gates:\n  quotes_valid: {min: 0.5}\nevaluation:"))
+def test_a_metric_that_no_row_defines_is_told_before_apply(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = replace(llm_case.data_facts(), test_with_answers=0)
+    monkeypatch.setattr(llm_case, "data_facts", lambda: facts)
+    change = (("generate_rows: 100", "generate_rows: 100\n  metrics: [loss, exact_match]"),)
+    gate = (*change, ("evaluation:", "gates:\n  exact_match: {min: 0.5}\nevaluation:"))
     _, found = plan_llm(tmp_path, "qwen-3b-lora", "rtx4090", change=gate)
     (item,) = found
     assert item.code.id == "FTS804"
-    assert "none of the 500 held-out rows was made from documents" in item.detail
+    assert "none of the 500 held-out rows has `answers`" in item.detail
     assert item.primary is not None
-    plan, found = plan_llm(tmp_path, "qwen-3b-lora", "rtx4090", change=change)  # measured by nobody's wish
+    plan, found = plan_llm(
+        tmp_path, "qwen-3b-lora", "rtx4090", change=change
+    )  # measured, and decides nothing
     assert plan is not None, [*found]
