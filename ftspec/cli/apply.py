@@ -102,8 +102,12 @@ def _compile(
     from ftspec.driver.stale import check_fresh
 
     if not is_plan_file(path):
+        from ftspec.driver.lock_check import check_lock
+
         compiled, found = compile_spec(path, project=project, overrides=overrides)
-        return compiled, None, found
+        if compiled is not None:
+            found.extend(check_lock(compiled, project, locked=None, here=True))
+        return (None if found.has_errors else compiled), None, found
     if overrides:
         raise click.UsageError("a saved plan runs as it was reviewed: --set cannot change it")
     saved, found = read_saved_plan(path)

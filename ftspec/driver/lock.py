@@ -121,6 +121,7 @@ def _data_needs(compiled: Compilation, project: Project) -> tuple[Needed[LockedS
         places = [place_of(rows, index) for index in range(len(rows.train) + len(rows.evaluation))]
     if opened is None:
         raise FtspecError(*found)
+    sources = (*plan.data.train, *plan.data.evaluation)
     with DigestCache(project.cache) as known:
         for index, facts in enumerate(plan.data.facts.sources):
             source: Source | TextSource = opened[index]
@@ -128,7 +129,9 @@ def _data_needs(compiled: Compilation, project: Project) -> tuple[Needed[LockedS
                 type=facts.type, digest=bytes_digest(source, known), rows=facts.rows, columns=facts.columns
             )
             key = source_key(source.label, compiled.document.folder, project.root)
-            reading = hash_of({"settings": source.settings, "files": [file.name for file in source.files]})
+            names = [file.name for file in source.files]
+            part = getattr(sources[index], "split", None)  # of a folder that one spec reads twice
+            reading = hash_of({"settings": source.settings, "files": names, "part": part})
             needs.append(Needed(key=key, place=places[index], value=value, reading=reading[7:15]))
     return tuple(needs)
 

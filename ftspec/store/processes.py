@@ -54,7 +54,7 @@ def is_alive(pid: int, mark: str) -> bool | None:
     """Does the process of this PID and start live? None: it is another user's, and cannot be looked at."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # a number that no system gives to a process
         return False
     except PermissionError:
         return None if (seen := start_mark(pid)) is None else seen == mark

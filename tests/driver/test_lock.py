@@ -309,3 +309,23 @@ def test_a_version_of_a_registered_model(project: Path) -> None:
     facts, _ = find_model("mine", None, folder=project, store=project / ".ftspec/models", locked="v1")
     assert facts is not None
     assert facts.location.endswith("mine/v1")
+
+
+def test_a_folder_that_is_read_twice_agrees_with_its_own_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One spec trains on one split of a BEIR folder and is judged on another."""
+    shutil.copytree(shared_folder("specs") / "data", tmp_path / "data")
+    shutil.copyfile(shared_folder("specs") / "beir.yaml", tmp_path / "beir.yaml")
+    (tmp_path / ".ftspec").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CI", "true")
+    for arguments in (["lock"], ["lock", "--check"], ["plan", "beir.yaml", "--locked"]):
+        result = CliRunner().invoke(cli, arguments)
+        assert result.exit_code == 0, (arguments, result.output)
+    (tmp_path / "ftspec.lock").write_text(
+        (tmp_path / "ftspec.lock").read_text().replace('"rows": ', '"rows": 1')
+    )
+    refused = CliRunner().invoke(cli, ["apply", "beir.yaml", "--yes"])
+    assert refused.exit_code == 1
+    assert "FTS63" in refused.output, "nothing runs that the lock does not state"
