@@ -478,7 +478,10 @@ def test_models_tell_environments_and_spaces(
     assert (listed.exit_code, "v3" in listed.stdout, "FTS680" in listed.stderr) == (0, True, True)
 
 
-def test_the_history(project: Project, models: list[RegisteredModel]) -> None:
+def test_the_history(
+    project: Project, models: list[RegisteredModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     assert "was not promoted yet" in ftspec(project, "history", "example").stderr
     put(project, models[0])
     promote(project, weigh(project, models[1], BREAK), note="with \x1b[31mcolour")

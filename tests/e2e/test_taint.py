@@ -36,7 +36,7 @@ def folder(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def ftspec(*arguments: str, exits: int = 0) -> str:
-    result = CliRunner().invoke(cli, list(arguments))
+    result = CliRunner(env={"COLUMNS": "140"}).invoke(cli, list(arguments))
     assert result.exit_code == exits, result.output
     return result.output
 

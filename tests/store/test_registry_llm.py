@@ -92,7 +92,9 @@ def project(tmp_path: Path) -> Project:
 
 
 def invoke(project: Project, *arguments: str) -> Result:
-    return CliRunner().invoke(models_command, [*arguments, "--project", str(project.root)])
+    return CliRunner(env={"COLUMNS": "120"}).invoke(
+        models_command, [*arguments, "--project", str(project.root)]
+    )
 
 
 def passport(folder: Path) -> dict[str, Any]:
