@@ -16,16 +16,18 @@ from ftspec.driver.compile import Compilation, compile_spec
 from ftspec.driver.contract import contract_of
 from ftspec.driver.diff import difference
 from ftspec.driver.facts import read_hardware
+from ftspec.driver.lock import needs_of
 from ftspec.driver.lock_check import check_lock
 from ftspec.driver.sides import Reading, lock_side, read_side, read_spec_of
 from ftspec.driver.since import ChangedSpec, changed_specs
 from ftspec.driver.specs import project_specs, was_spec
 from ftspec.plan.codec import digest
 from ftspec.plan.difference import Difference
+from ftspec.plan.lock_changes import changes_between
 from ftspec.plan.planset import PlannedSpec, PlanSet, SpecState
 from ftspec.plan.text import plan_to_json
 from ftspec.store.files import write_atomically
-from ftspec.store.lockfile import lock_path
+from ftspec.store.lockfile import lock_path, parse_lock, read_lock
 from ftspec.store.project import Project
 
 SUMS_NAME = "SHA256SUMS"
@@ -76,7 +78,9 @@ def plan_all(wish: Wish) -> tuple[PlanSet | None, Diagnostics]:
         planned = [_planned(wish, path) for path in specs]
     else:
         planned = [_compared(wish, past, each) for each in _changed(wish, past, specs, root)]
+        planned += _relocked(wish, past, specs, {Path(each.path) for each, _ in planned})
         planned += _lock(wish, past)
+    planned = _without_chains(planned)
     files = _Files.open(wish, specs, root)
     ordered = sorted((files.save(each, compiled) for each, compiled in planned), key=lambda each: each.order)
     files.close()
@@ -109,12 +113,11 @@ def _changed(wish: Wish, past: _Past, specs: Sequence[Path], root: Path) -> list
     each_one = []
     for each in found or ():
         place = past.repository.top / each.inside
-        if each.status != "deleted":
-            mine = place in present
-        else:
-            mine = place.is_relative_to(below) and was_spec(
-                git.show(past.repository, past.commit, place)[0] or b""
-            )
+        mine = place in present
+        if (
+            not mine and each.status != "added" and place.is_relative_to(below)
+        ):  # it was one, and is gone or broken
+            mine = was_spec(git.show(past.repository, past.commit, place)[0] or b"")
         if mine:
             each_one.append(each)
     gone = [each for each in each_one if each.status == "deleted"]
@@ -225,6 +228,53 @@ def _lock(wish: Wish, past: _Past) -> list[_Made]:
             return []  # what it was is of no use, and has no say in what it is
         made = difference(before, after, project=wish.project)
     return [(PlannedSpec(path=str(shown(path)), state=SpecState.CHANGED, difference=made), None)]
+
+
+def _relocked(wish: Wish, past: _Past, specs: Sequence[Path], seen: set[Path]) -> list[_Made]:
+    """Specs that did not change themselves, but whose model the lock now names in another revision. What they
+    were cannot be planned without the earlier revision: all that is not stored counts."""
+    path = lock_path(wish.project.root)
+    raw, _ = git.show(past.repository, past.commit, path)
+    before = None if raw is None else parse_lock(raw.decode("utf-8", "replace"), path.name)[0]
+    after = read_lock(wish.project.root)[0]
+    if before is None or after is None or before.models == after.models:
+        return []
+    moved = [
+        each.key
+        for each in changes_between(before, after)
+        if (each.section, each.change) == ("model", "moved")
+    ]
+    made: list[_Made] = []
+    for spec in specs:
+        if shown(spec) in seen:
+            continue
+        compiled, found = _compile(wish, spec)
+        names = [] if compiled is None else _locked_models(compiled, wish.project)
+        mine = [key for key in moved if key in names]
+        if mine:
+            note = f"{path.name} names another revision of {', '.join(mine)}; what it was is not compared"
+            entry = _entry(spec, SpecState.CHANGED, compiled, found)
+            made.append((replace(entry, because=(path.name,), notes=(note,)), compiled))
+    return made
+
+
+def _locked_models(compiled: Compilation, project: Project) -> list[str]:
+    needs, _ = needs_of(compiled, project, here=False)
+    return [] if needs is None else [each.key for each in needs.models]
+
+
+def _without_chains(planned: list[_Made]) -> list[_Made]:
+    """A spec that starts from a model which another one of these makes anew can only be planned after that."""
+    makers = {each.name: each.path for each, compiled in planned if compiled is not None and each.running}
+    made: list[_Made] = []
+    for each, compiled in planned:
+        facts = None if compiled is None else compiled.plan.model.facts
+        base = "" if facts is None or facts.origin != "store" else facts.id.partition("@")[0]
+        if base in makers and makers[base] != each.path:
+            note = f"its base `{base}` is made by {makers[base]}, which changes too: plan it again when that was applied"
+            each, compiled = replace(each, notes=(*each.notes, note)), None  # no plan file  # noqa: PLW2901
+        made.append((each, compiled))
+    return made
 
 
 def _compile(wish: Wish, path: Path) -> tuple[Compilation | None, Diagnostics]:

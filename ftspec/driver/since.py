@@ -78,7 +78,11 @@ def changed_specs(
     extended = _extended(texts)
     result = []
     for path, text in texts.items():
-        if (chosen and path not in chosen) or not _is_spec(path, text, is_extended=path in extended):
+        if chosen and path not in chosen:
+            continue
+        if not _is_spec(path, text, is_extended=path in extended) and not _was_spec(
+            path, changes, repository, base
+        ):
             continue
         because = _because(path, text, changes)
         if because:
@@ -113,6 +117,13 @@ def _is_spec(path: Path, text: str, *, is_extended: bool) -> bool:
     if _API.search(text):
         return True
     return _EXTENDS.search(text) is not None and (not is_extended or is_spec_file(path))
+
+
+def _was_spec(path: Path, changes: _Changes, repository: git.Repository, base: str) -> bool:
+    """A file that no longer says that it is a spec is a broken one, and no file of others."""
+    if changes.status.get(path) != "changed":
+        return False
+    return _API.search(_text_of(repository, base, path) or "") is not None
 
 
 def _is_yaml(path: Path) -> bool:

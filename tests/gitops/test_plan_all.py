@@ -3,13 +3,17 @@
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ftspec.driver.plan_all import file_names
+from ftspec.models.packages import PACKAGES, locate
 from ftspec.plan.text import plan_from_json
+from ftspec.store.project import Project
+from ftspec.store.registry import register_model
 from tests.gitops.conftest import Repository
 from tests.gitops.github_server import github
 from tests.test_light import heavy_imports
@@ -356,3 +360,62 @@ def test_a_pull_request_has_one_comment_that_follows_its_branch(
         assert repository.run(*comment).stdout.startswith("updated")
     assert len(server.comments) == 1
     assert "Nothing would run" in server.comments[0]["body"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("apiVersion:", "apiversion:"), ("ftspec/v1", "ftspec/v2")],
+)
+def test_a_spec_whose_head_is_broken_is_no_file_of_others(repository: Repository, old: str, new: str) -> None:
+    repository.replace("specs/pairs.yaml", old, new)
+    specs = planned(repository, code=1)
+    assert specs["specs/pairs.yaml"]["state"] == "failed"
+
+
+def test_an_emptied_spec_is_told(repository: Repository) -> None:
+    repository.path("specs/pairs.yaml").write_text("")
+    assert planned(repository, code=1)["specs/pairs.yaml"]["state"] == "failed"
+
+
+def test_another_revision_in_the_lock_trains_what_starts_from_it(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing but ftspec.lock changes, and yet another model comes out."""
+    base = locate(PACKAGES[0])
+    assert base is not None
+    home = tmp_path / "hub" / "models--acme--mini"
+    for number in ("1", "2"):
+        snapshot = home / "snapshots" / (number * 40)
+        shutil.copytree(base, snapshot)
+        config = json.loads((snapshot / "config.json").read_text())
+        (snapshot / "config.json").write_text(json.dumps(config | {"initializer_range": 0.01 * int(number)}))
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text("1" * 40)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    repository.replace("specs/pairs.yaml", "base: all-MiniLM-L6-v2", "base: acme/mini")
+    repository.run("lock")
+    repository.commit("locked")
+    repository.git("branch", "-f", "main")
+    (home / "refs" / "main").write_text("2" * 40)
+    repository.run("lock", "--upgrade", "acme/mini")
+    specs = planned(repository, "--out-dir", "plans")
+    assert specs["specs/pairs.yaml"]["because"] == ["ftspec.lock"]
+    assert specs["specs/pairs.yaml"]["plan"]["file"]
+    assert "specs/classes.yaml" not in specs
+    assert "pairs.ftplan" in repository.path("plans/SHA256SUMS").read_text()
+
+
+def test_what_starts_from_a_model_that_is_made_anew_waits_for_it(repository: Repository) -> None:
+    base = locate(PACKAGES[0])
+    assert base is not None
+    register_model(Project(repository.top), "pairs", base, {})
+    repository.replace("specs/classes.yaml", "base: all-MiniLM-L6-v2", "base: pairs")
+    repository.commit()
+    repository.git("branch", "-f", "main")
+    for name in ("pairs", "classes"):
+        repository.replace(f"specs/{name}.yaml", "\ntrain:\n", "\ntrain:\n  learning_rate: 5e-5\n")
+    specs = planned(repository, "--out-dir", "plans")
+    assert specs["specs/pairs.yaml"]["plan"]["file"]
+    assert specs["specs/classes.yaml"]["plan"]["file"] is None
+    assert "plan it again" in " ".join(specs["specs/classes.yaml"]["notes"])
+    assert "classes.ftplan" not in repository.path("plans/SHA256SUMS").read_text()
