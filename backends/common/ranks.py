@@ -77,13 +77,6 @@ class Ranks:
         distributed.all_gather_object(found, value)
         return found
 
-    def leave(self) -> None:
-        if self.size > 1:
-            from torch import distributed
-
-            if distributed.is_initialized():
-                distributed.destroy_process_group()
-
 
 def launch_ranks(count: int, command: Sequence[str], stop: StopRequest) -> int:
     """Run `command` in `count` processes; the exit code of the first that fails, else 0.

@@ -95,9 +95,18 @@ def run_program(
                     said = StageEvents(events, stage.name, silent=ranks.rank > 0)
                     code = _run_stage(root, stage, said, stop, ranks, planned, work, settings)
                     if code:
-                        return code
-    ranks.leave()
-    return 0
+                        return _leave(code, ranks)
+    return _leave(0, ranks)
+
+
+def _leave(code: int, ranks: Ranks) -> int:
+    """The exit code. One of several processes ends here and now: the threads that gloo keeps abort a process
+    (exit code 134) whose peers were the first to go. Nothing is lost: what is written is not buffered."""
+    if ranks.size > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def _begin_again() -> NoReturn:
