@@ -9,8 +9,12 @@ from tests.e2e.harness import SPEC, apply, ftspec, ftspec_json, sql, write_proje
 
 pytestmark = pytest.mark.slow
 
-QUICK = SPEC.replace("max_steps: 200", "max_steps: 60\n  checks: {collapse: off, rising_loss: off}").replace(
-    "resamples: 100000", "resamples: 2000"
+# What is asked of v1 and v2 is that they differ, not that either is good: how well a model does that hardly
+# learned is left to the machine's arithmetic.
+QUICK = (
+    SPEC.replace("max_steps: 200", "max_steps: 60\n  checks: {collapse: off, rising_loss: off}")
+    .replace("resamples: 100000", "resamples: 2000")
+    .replace("min: 0.05, min_gain: -1", "min_gain: -1")
 )
 
 
