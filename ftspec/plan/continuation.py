@@ -157,12 +157,34 @@ def _refusals(old: Plan, new: Plan) -> Iterator[Refusal]:
 
 
 def _curve(old: TrainPlan, new: TrainPlan) -> Iterator[Refusal]:
-    """The first step at which the learning rates differ."""
-    for step in range(min(old.total_steps, new.total_steps)):
+    """The first step at which the learning rates differ. Curves of one formula are not computed, nor is a rise
+    that both share; any others part within thousands of steps, however long they are."""
+    if _formula(old) == _formula(new):
+        return
+    rise = (old.learning_rate, old.warmup_steps)
+    shared = old.warmup_steps if rise == (new.learning_rate, new.warmup_steps) and _rises(old, new) else 0
+    for step in range(shared, min(old.total_steps, new.total_steps)):
         one, other = learning_rate(old, step), learning_rate(new, step)
         if not math.isclose(one, other, rel_tol=1e-12, abs_tol=1e-18):
             yield Refusal(obstacle=Obstacle.CURVE, field=f"step {step + 1}", old=one, new=other)
             return
+
+
+def _rises(*trains: TrainPlan) -> bool:
+    return all(train.lr_scheduler_type != "constant" for train in trains)
+
+
+def _formula(train: TrainPlan) -> tuple[object, ...]:
+    """What `learning_rate` reads of a schedule."""
+    peak, warmup, name = train.learning_rate, train.warmup_steps, train.lr_scheduler_type
+    if name == "constant" or (name == "constant_with_warmup" and warmup == 0):
+        return ("constant", peak)
+    if name == "constant_with_warmup":
+        return (name, peak, warmup)
+    cycles = (train.lr_num_cycles or 1) if name == "cosine_with_restarts" else 1
+    if cycles == 1 and name == "cosine_with_restarts":
+        name = "cosine"
+    return (name, peak, warmup, train.total_steps, cycles)
 
 
 def _kept(new: Plan) -> Iterator[Refusal]:

@@ -125,3 +125,33 @@ def test_curves_are_those_of_transformers(schedule: str) -> None:
         ), step
         optimizer.step()
         scheduler.step()
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("change", [{}, {"total_steps": 5_000_001}, {"warmup_steps": 1_000_001}])
+def test_curves_of_millions_of_steps_are_compared_by_few(
+    monkeypatch: pytest.MonkeyPatch, schedule: str, change: dict[str, Any]
+) -> None:
+    asked: list[int] = []
+
+    def counted(train: Any, step: int) -> float:
+        asked.append(step)
+        return learning_rate(train, step)
+
+    monkeypatch.setattr("ftspec.plan.continuation.learning_rate", counted)
+    short = _plan(
+        total_steps=5_000_000,
+        num_train_epochs=2.0,
+        warmup_steps=1_000_000,
+        lr_scheduler_type=schedule,
+        lr_num_cycles=1,
+    )
+    same = {**change, "num_train_epochs": 3.0, "save_steps": 7}
+    if schedule == "cosine_with_restarts":
+        same["lr_scheduler_type"] = "cosine"  # of one cycle, it is that
+    found = continuation(short, replace(short, train=replace(short.train, **same)))
+    assert len(asked) < 40_000
+    is_other = ("total_steps" in change and not schedule.startswith("constant")) or (
+        "warmup_steps" in change and schedule != "constant"
+    )
+    assert (Obstacle.CURVE in {each.obstacle for each in found.refused}) == is_other
