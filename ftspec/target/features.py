@@ -107,7 +107,7 @@ class Device(StrEnum):
 
 
 class Part(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
 
 
 # YAML has no enums and tuples: these three may be written as text and lists in a strict model.
