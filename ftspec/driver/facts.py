@@ -1,6 +1,7 @@
 """Reading the world for a spec: its base model, its data, the machine, the backends."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,6 +54,8 @@ def gather(
     lock, here = read_lock(project.root)
     found.extend(here)
     locked = Locked(lock, folder, project.root, upgrade)
+    with suppress(OSError):  # a project that cannot be written can still be planned
+        project.create()  # before caches make the folder, which git would then see
     targets, here = read_targets(project.cache)
     found.extend(here)
     if isinstance(spec, LlmSpec):

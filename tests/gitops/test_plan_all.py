@@ -254,6 +254,20 @@ def test_a_spec_that_was_broken_is_shown_as_new(repository: Repository) -> None:
     assert "cannot be read" in one["notes"][0]
 
 
+def test_git_sees_nothing_of_the_state(repository: Repository) -> None:
+    """Without a line of the user's own in .gitignore."""
+    repository.path(".gitignore").unlink()
+    repository.commit()
+    repository.run("plan", "specs/pairs.yaml")
+    assert repository.path(".ftspec/cache").is_dir()
+    assert repository.git("status", "--porcelain", "--untracked-files=all") == ""
+
+
+def test_a_state_folder_that_cannot_be_made_stops_no_plan(repository: Repository) -> None:
+    repository.path(".ftspec").write_text("in the way")
+    repository.run("plan", "specs/pairs.yaml")
+
+
 def test_a_revision_that_is_none(repository: Repository) -> None:
     for revision in ("nothing", "origin/main", "--all", ""):
         result = repository.run("plan", "--all", f"--since={revision}", code=1)
