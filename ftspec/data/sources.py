@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from ftspec.data.beir import open_beir
 from ftspec.data.code import open_code
-from ftspec.data.documents import open_documents
 from ftspec.data.request import DataRequest
 from ftspec.data.rows import Source
 from ftspec.data.table import open_table
@@ -54,6 +53,8 @@ def _open(plan: SourcePlan, request: DataRequest, index: int) -> Source:
     if plan.type == "beir":
         return open_beir(plan, request.folder, index)
     if plan.type == "documents":
+        from ftspec.data.documents import open_documents  # brings the makers of questions along
+
         return open_documents(plan, request.folder, index, request.synth)
     assert plan.type == "file", plan.type
     return open_table(plan, request.folder, index, request.slices)
