@@ -145,6 +145,7 @@ ELSEWHERE = {
     "FTS634": ("a plan of another machine", "driver/test_contract.py"),
     "FTS636": ("a run", "driver/test_contract.py"),
     "FTS635": ("a repository of git", "driver/test_contract.py"),
+    "FTS687": ("a finished run", "e2e/test_revert.py"),
     "FTS640": ("a registered model", "serve/test_serve.py"),
     "FTS641": ("a registered adapter", "driver/test_merge.py"),
     "FTS642": ("a registered adapter", "store/test_registry_llm.py"),

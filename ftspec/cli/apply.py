@@ -52,6 +52,7 @@ def apply_command(
       ftspec apply spec.yaml --yes --format json     # the last line is the result
     """
     from ftspec.driver.apply import apply_plan
+    from ftspec.driver.current import moves_of_current
     from ftspec.driver.eject import refuse_emit_only
     from ftspec.spec.canonical import canonical_text
     from ftspec.view.progress import progress_view
@@ -60,8 +61,8 @@ def apply_command(
     compiled, contract, found = _compile(spec_or_plan, project, overrides)
     if compiled is None:
         fail(found, format_=format_)
-    report(found, format_=format_)
     plan = compiled.plan
+    report((*found, *moves_of_current(plan, project)), format_=format_)
     target = next(each for each in compiled.world.targets if each.name == plan.execution.backend)
     refuse_emit_only(target)  # before anything is asked
     if format_ == "human":

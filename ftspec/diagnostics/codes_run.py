@@ -41,7 +41,8 @@ EMBEDDING_COLLAPSE = define(
     "FTS609",
     "error",
     "the embeddings collapsed",
-    "All texts have nearly the same embedding, so every ranking is noise.",
+    "All texts have nearly the same embedding, so every ranking is noise. Lower the learning rate, and look\n"
+    "whether the training pairs differ at all.",
 )
 INTERRUPTED = define(
     "FTS610", "error", "the run was interrupted", "`ftspec apply` again resumes from the last checkpoint."
@@ -271,7 +272,8 @@ COMMENT_UNUSABLE = define(
     "FTS693",
     "error",
     "the text cannot be a comment",
-    "GitHub takes comments of at most 65,536 characters. `ftspec plan --all --format markdown` stays below.",
+    "A comment begins with a hidden marker in a line of its own, by which it is found and updated in place, and\n"
+    "GitHub takes at most 65,536 characters. `ftspec plan --all --format markdown` keeps to both.",
 )
 ENVIRONMENTS_UNREADABLE = define(
     "FTS680",
@@ -321,6 +323,13 @@ ENVIRONMENT_MOVED = define(
     "the environment moved meanwhile",
     "Another promotion or rollback came first, so the comparison is with a model that is no longer there.\n"
     "Nothing was changed; the same command again compares with the present one.",
+)
+CURRENT_MOVES = define(
+    "FTS687",
+    "note",
+    "apply makes an earlier version current again",
+    "The spec is one that was applied before, as after `git revert`, and its version is still registered. Nothing\n"
+    "is trained: queries load that version again, and an export is made of it. Environments stay where they are.",
 )
 DRIFTED = define(
     "FTS694",

@@ -1,12 +1,14 @@
 """Running a plan: stages in order, each from the store or anew, and the evidence into the ledger."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, FtspecError
 from ftspec.driver.conclude import now, run_evidence_stages
+from ftspec.driver.current import current_of
 from ftspec.driver.execute import run_data_stages, run_program_stages
 from ftspec.driver.inputs import require_unmoved
 from ftspec.driver.lookup import stored_stages
@@ -49,7 +51,7 @@ def apply_plan(
     Raises FtspecError: FTS602 when an input moved since the plan was made, FTS601 when another apply holds the project, FTS625 when another one took it over in
     the meantime, and whatever stopped the run. `notify` is told of a lease that was taken over. What
     was finished until then stays stored, so that the next apply goes on from there. `contract` is that of a saved
-    plan, kept with the run. `machine` is the one that it runs on, where it was planned for another.
+    plan, kept with the run. A version that was registered before becomes current again. `machine` is the one that it runs on, where it was planned for another.
     """
     with project_lease(project, purpose, notify=notify) as lease:
         plan = with_stages(plan, stored_stages(project))
@@ -76,6 +78,7 @@ def apply_plan(
             lease=lease,
             machine=machine or plan.machine,
         )
+        before = current_of(project, plan.name)
         if any(run.runs(name) for name in program_stages(plan)):
             environment_of(run)  # missing packages are told before the data is read
         write_atomically(run.folder / "plan.json", plan_to_json(plan, contract))
@@ -83,7 +86,7 @@ def apply_plan(
         try:
             run_data_stages(run)
             run_program_stages(run)
-            return run_evidence_stages(run)
+            result = run_evidence_stages(run)
         except KeyboardInterrupt:
             raise FtspecError(
                 Diagnostic(
@@ -92,6 +95,8 @@ def apply_plan(
                     help="`ftspec apply` again goes on from here",
                 )
             ) from None
+        moved = current_of(project, plan.name) != before
+        return replace(result, current_before=before if moved else None)
 
 
 def _run_folder(project: Project, plan: Plan, plan_digest: str) -> Path:

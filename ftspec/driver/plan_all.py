@@ -14,6 +14,7 @@ from ftspec.diagnostics.model import Diagnostics
 from ftspec.driver import git
 from ftspec.driver.compile import Compilation, compile_spec
 from ftspec.driver.contract import contract_of
+from ftspec.driver.current import moves_of_current
 from ftspec.driver.diff import difference
 from ftspec.driver.facts import read_hardware
 from ftspec.driver.lock import needs_of
@@ -281,6 +282,7 @@ def _compile(wish: Wish, path: Path) -> tuple[Compilation | None, Diagnostics]:
     compiled, found = compile_spec(shown(path), project=wish.project, hardware_name=wish.hardware_name)
     if compiled is not None:
         found.extend(check_lock(compiled, wish.project, locked=wish.locked, here=wish.hardware_name is None))
+        found.extend(moves_of_current(compiled.plan, wish.project))
     return (None if found.has_errors else compiled), found
 
 

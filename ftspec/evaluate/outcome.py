@@ -33,6 +33,7 @@ class ApplyResult:
     predicted_peak_memory_bytes: int | None
     resumed_from_step: int | None = None
     tainted: tuple[str, ...] = ()  # inputs that changed while it ran, in words
+    current_before: str | None = None  # version that was current, where this apply made another one so
 
     def as_new(self, *, resumed_from_step: int | None) -> "ApplyResult":
         return replace(self, verdict=self.standing, resumed_from_step=resumed_from_step)

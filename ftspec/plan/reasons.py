@@ -65,4 +65,5 @@ class Reason(StrEnum):
     NO_ARTIFACT = "no_artifact"  # nothing with this key in the store
     ARTIFACT_MATCHES = "artifact_matches"  # same key, verified
     ARTIFACT_TAINTED = "artifact_tainted"  # same key, but its inputs changed while it was made
+    VERSION_NOT_CURRENT = "version_not_current"  # registered before, and another version is current since
     INPUT_CHANGED = "input_changed"  # an earlier run exists, but its key differs

@@ -85,7 +85,7 @@ def register_model(
     """Copy a model folder in as the next version, and point `current` at it.
 
     Idempotent: the same files, or the same `meta["key"]` (the key of the register stage), find the
-    version that is there; what a tainted run made is not that. Call it under the project's lease.
+    version that is there, if it is whole; what a tainted run made is not that. Call it under the project's lease.
     """
     assert _NAME.match(name), name
     project.create()
@@ -96,7 +96,8 @@ def register_model(
     key = meta.get("key")
     for model in _versions(project, name):
         same_key = key is not None and model.meta.get("key") == key
-        if model.digest == digest or (same_key and model.tainted == tuple(meta.get("tainted", ()))):
+        is_it = model.digest == digest or (same_key and model.tainted == tuple(meta.get("tainted", ())))
+        if is_it and is_intact(model):
             present = model
             break
     else:

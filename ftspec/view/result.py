@@ -41,6 +41,8 @@ class ResultDocument(BaseModel):
     """Optimizer step of the checkpoint that training went on from."""
     tainted: list[str] = Field(default_factory=list)
     """Inputs that changed while the run went on; such a run is not promoted. Empty: none did."""
+    current_before: str | None = None
+    """The version that queries loaded until this apply put that of `model` in its place; null: none, or the same."""
 
 
 def result_document(result: ApplyResult) -> dict[str, Any]:
@@ -60,6 +62,7 @@ def result_document(result: ApplyResult) -> dict[str, Any]:
         gates=verdict_document(result.gates)["gates"],
         resumed_from_step=result.resumed_from_step,
         tainted=list(result.tainted),
+        current_before=result.current_before,
     )
     return document.model_dump(mode="json")
 
@@ -92,6 +95,8 @@ def render_result(result: ApplyResult, *, spec_path: str, width: int, color: boo
     if result.model_name is not None:
         note = ", tainted and therefore not current" if result.tainted else ""
         lines.append(f"Registered as {result.model_name} {result.model_version}{note}: {model}")
+        if result.current_before is not None:
+            lines.append(f"It is current now; before, {result.current_before} was.")
     else:
         lines.append(
             f"Not registered, the base model stays in place. The trained model is kept for a look: {model}"
