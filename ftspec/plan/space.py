@@ -5,14 +5,15 @@ from collections.abc import Mapping
 from ftspec.plan.codec import hash_of
 from ftspec.plan.embedding import EmbeddingModelPlan, Prompts
 
-SPACE_VERSION = 1  # raised when other things enter the id
+SPACE_VERSION = 2  # raised when other things enter the id
 _DIGITS = 12
 
 
 def embedding_space_id(
-    *, weights: str, pooling: str, normalizes: bool, prompts: Prompts, dimension: int
+    *, weights: str, pooling: str, normalizes: bool, prompts: Prompts, dimension: int, max_seq_length: int
 ) -> str:
-    """`sha256:` over what decides where a text lies. `weights`: digest of all weights, see `weights_of`."""
+    """`sha256:` over what decides where a text lies; `max_seq_length` does for all texts that are longer.
+    `weights`: digest of all weights, see `weights_of`."""
     return hash_of(
         {
             "space_version": SPACE_VERSION,
@@ -21,6 +22,7 @@ def embedding_space_id(
             "normalizes": normalizes,
             "prompts": {"query": prompts.query, "document": prompts.document},
             "dimension": dimension,
+            "max_seq_length": max_seq_length,
         }
     )
 
@@ -33,6 +35,7 @@ def space_id_of(model: EmbeddingModelPlan, weights: str | None = None) -> str:
         normalizes=model.facts.normalizes or model.similarity == "cosine",
         prompts=model.prompts,
         dimension=model.facts.embedding_dimension,
+        max_seq_length=model.max_seq_length,
     )
 
 
