@@ -65,7 +65,7 @@ def costliest(changes: Iterable[Change]) -> Category | None:
 
 def _change(found: TreeChange, old: Half, new: Half) -> Change:
     rule = find_rule(found.path, new.kind)
-    category, why = _judge(rule, found.path, old.plan, new.plan)
+    category, why = _judge(rule, found.path, old.plan, new.plan, old_path=found.old_path)
     return Change(
         path=path_text(found.path),
         old=found.old,
@@ -77,11 +77,13 @@ def _change(found: TreeChange, old: Half, new: Half) -> Change:
     )
 
 
-def _judge(rule: Rule, path: TreePath, old: Plan | None, new: Plan | None) -> tuple[Category, str]:
+def _judge(
+    rule: Rule, path: TreePath, old: Plan | None, new: Plan | None, *, old_path: TreePath | None = None
+) -> tuple[Category, str]:
     """Of the exceptions that hold, the first; the usual case without plans."""
     if old is not None and new is not None and old.kind == new.kind:
         for case in rule.cases:
-            if holds(case.condition, path, old, new):
+            if holds(case.condition, path, old, new, old_path=old_path):
                 return case.category, case.why
     return rule.category, rule.why
 

@@ -11,13 +11,14 @@ from ftspec.plan.model import Plan
 Path = Sequence[str | int]
 
 
-def holds(condition: Condition, path: Path, old: Plan, new: Plan) -> bool:
-    """`path`: of the change, in the tree of the new spec."""
+def holds(condition: Condition, path: Path, old: Plan, new: Plan, *, old_path: Path | None = None) -> bool:
+    """`path`: of the change, in the tree of the new spec; `old_path`: in that of the old one, where a source
+    may have another place in its list."""
     match condition:
         case Condition.SAME_MODEL:
             return old.model.facts.digest == new.model.facts.digest
         case Condition.SAME_DATA:
-            return _digest(path, old) == _digest(path, new)
+            return _digest(path if old_path is None else old_path, old) == _digest(path, new)
         case Condition.OF_THIS_PROJECT:
             return new.model.facts.origin == STORE and _same_form(old, new)
         case Condition.PREFIX:

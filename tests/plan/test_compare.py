@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftspec.plan.changes import RULES, Category, Rule, cost
+from ftspec.plan.changes import RULES, Category, Condition, Rule, cost
 from ftspec.plan.compare import Half, changes_of, costliest
-from ftspec.plan.trees import matched, path_text, spec_of_plan, tree_changes
+from ftspec.plan.conditions import holds
+from ftspec.plan.trees import TreePath, matched, path_text, spec_of_plan, tree_changes
 from tests.embedding_plan import complete_plan
 
 Tree = dict[str, Any]
@@ -184,3 +185,16 @@ def test_other_weights_that_no_key_explains_are_a_training_from_the_start() -> N
     halves = [replace(_half(tree), plan=plan) for plan in (old, new)]
     (change,) = changes_of(halves[0], halves[1])
     assert (change.path, change.category) == ("ftspec", Category.RETRAIN)
+
+
+def test_a_source_that_moved_down_its_list_is_looked_up_where_it_was() -> None:
+    """Another path to the very same content, after a source that is new."""
+    old = complete_plan()
+    (source,) = old.data.facts.sources
+    before = replace(source, digest="sha256:" + "1" * 64)
+    facts = replace(old.data.facts, sources=(before, source))
+    train = (*old.data.train, *old.data.train)
+    new = replace(old, data=replace(old.data, train=train, facts=facts))
+    place: TreePath = ("data", "train", 1, "path")
+    assert holds(Condition.SAME_DATA, place, old, new, old_path=("data", "train", 0, "path"))
+    assert not holds(Condition.SAME_DATA, place, old, new)
