@@ -32,6 +32,13 @@ _TERMINATE_SECONDS = 5.0  # between SIGTERM and SIGKILL
 _TAIL_LINES = 15
 _TAIL_BYTES = 64 * 1024
 _INTERRUPT_EXITS = (EXIT_INTERRUPTED, 128 + signal.SIGTERM, -signal.SIGINT, -signal.SIGTERM)
+_REMEDIES = {  # of checks that programs make while they train
+    "FTS607": "lower train.learning_rate, or set resources.precision: fp32",
+    "FTS608": "lower train.learning_rate",
+    "FTS609": "lower train.learning_rate, and look whether training pairs differ at all; where such embeddings are "
+    "meant, raise train.checks.max_mean_cosine",
+    "FTS650": "lower train.learning_rate, or warm up for longer",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +226,13 @@ def _diagnose(
         known = find_code(str(error.values.get("code", "")))
         detail = str(error.values.get("detail", ""))
         if known is not None:
-            return (Diagnostic(code=known, detail=f"{error.stage}: {detail}" if error.stage else detail),)
+            return (
+                Diagnostic(
+                    code=known,
+                    detail=f"{error.stage}: {detail}" if error.stage else detail,
+                    help=_REMEDIES.get(known.id, f"ftspec explain {known.id}"),
+                ),
+            )
     if stopped or code in _INTERRUPT_EXITS:
         return (
             Diagnostic(

@@ -66,6 +66,13 @@ def test_a_failed_check_is_its_own_diagnostic(tmp_path: Path) -> None:
     assert outcome.error is not None
 
 
+@pytest.mark.parametrize("code", ["FTS607", "FTS608", "FTS609", "FTS650", "FTS652"])
+def test_a_failed_check_has_a_remedy(tmp_path: Path, code: str) -> None:
+    outcome, _ = run(tmp_path, f"event(event='error', code='{code}', detail='it did'); sys.exit(20)")
+    (finding,) = outcome.diagnostics
+    assert finding.help
+
+
 def test_a_crash_shows_the_end_of_the_log_without_colours_and_secrets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
