@@ -21,7 +21,8 @@ from ftspec.cli.common import echo_json, fail, format_option
 def comment_command(file: Path, repo: str, number: int, api: str | None, format_: str) -> None:
     """Post FILE (Markdown) as a comment of a pull request, or update the one that it posted before.
 
-    The comment is found by the hidden marker in its first line. The token is read from the environment
+    The comment is found by the hidden marker in the first line of FILE, such as <!-- ftspec:plan -->, which
+    plans as Markdown have. The token is read from the environment
     variable GITHUB_TOKEN; it needs `pull-requests: write`.
 
     \b

@@ -13,7 +13,6 @@ from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostics
 from ftspec.driver.github import TOKEN_VARIABLE, GitHub, GitHubError, usable_token, wrong_address
 
-MARKER = "<!-- ftspec:plan -->"
 MAX_CHARACTERS = 65_536
 _MARKER = re.compile(r"<!-- [\w.:/ -]{1,100} -->")
 _REPOSITORY = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
@@ -31,10 +30,11 @@ def is_repository(name: str) -> bool:
 
 
 def read_comment(path: Path) -> tuple[str | None, Diagnostics]:
-    """The text of a file as a comment, its marker in the first line. FTS693."""
+    """The text of a file as a comment, its marker in the first line. FTS693, also without a marker: any other
+    than its own would put it in the place of another comment, and without one it is never found again."""
     found = Diagnostics()
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         found.add(codes.COMMENT_UNUSABLE, f"{path}: {reason}")
@@ -44,7 +44,12 @@ def read_comment(path: Path) -> tuple[str | None, Diagnostics]:
         found.add(codes.COMMENT_UNUSABLE, f"{path} is empty")
         return None, found
     if marker_of(text) is None:
-        text = f"{MARKER}\n{text}"
+        found.add(
+            codes.COMMENT_UNUSABLE,
+            f"the first line of {path} is no hidden marker, by which the comment is found again",
+            help="begin it with a line of its own such as <!-- ftspec:drift -->; `ftspec plan --format markdown` does",
+        )
+        return None, found
     if length(text) > MAX_CHARACTERS:
         found.add(
             codes.COMMENT_UNUSABLE,

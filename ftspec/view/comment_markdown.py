@@ -7,6 +7,7 @@ a user is escaped: it makes no markup, no link, no mention and no end of a fence
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
+from ftspec.diagnostics import codes
 from ftspec.hardware.model import format_bytes
 from ftspec.plan.changes import MEANING, Category, cost
 from ftspec.plan.planset import PlannedSpec, PlanSet, SpecState
@@ -18,9 +19,12 @@ from ftspec.view.safe_text import safe
 MAX_CHARACTERS = 65_536  # of a comment, as GitHub counts
 _RESERVE = 1_200  # for the last lines, which say what was left out
 _SHARE_OF_TABLE = 0.5
-_NAMED = 6  # specs in a line of the verdict
+_SHARE_OF_HEAD = 0.25
+_NAMED = (6, 3, 1, 0)  # specs in a line of the verdict, as many as the share allows
 _LISTS = (3, 10, 25, 60, 150, 400)  # how many lines a list may have within the details of a spec
 _MAX_COMMANDS = 20
+_MAX_MACHINES = 3
+_LONGEST_SENTENCE = 200
 
 _VERDICTS = {
     Category.SPACE_BREAK: ("🛑", "Space break", "indexes and thresholds made before are invalid"),
@@ -36,7 +40,7 @@ _VERDICTS = {
 
 def comment_markdown(plans: PlanSet, *, limit: int = MAX_CHARACTERS) -> str:
     """GitHub-flavoured Markdown of at most `limit` characters, ending in a newline."""
-    head = [MARKER, "### ftspec plan", "", *_verdicts(plans), *_notes(plans)]
+    head = _head(plans, int(limit * _SHARE_OF_HEAD))
     tail = [*_commands(plans), "", _source(plans), ""]
     room = limit - _RESERVE - length("\n".join([*head, *tail]))
     rows, rows_left_out = _fitting((_row(each) for each in plans.specs), int(room * _SHARE_OF_TABLE))
@@ -71,19 +75,33 @@ def _fitting(lines: Iterable[str], room: int) -> tuple[list[str], int]:
 # --- verdicts -----------------------------------------------------------------------------------
 
 
-def _verdicts(plans: PlanSet) -> list[str]:
+def _head(plans: PlanSet, room: int) -> list[str]:
+    """Each verdict with the names of its first specs: of fewer ones where names are very long."""
+    for named in _NAMED:
+        head = [MARKER, "### ftspec plan", "", *_verdicts(plans, named), *_notes(plans)]
+        if length("\n".join(head)) <= room:
+            break
+    return head
+
+
+def _verdicts(plans: PlanSet, named: int) -> list[str]:
     """What a reviewer has to know, the costliest first; each line is a paragraph of its own."""
     lines = []
     failed = _of_state(plans, SpecState.FAILED)
     if failed:
-        lines.append(f"❌ **{count_text(len(failed), 'spec')} cannot be planned:** {_names(failed)}")
+        lines.append(f"❌ **{count_text(len(failed), 'spec')} cannot be planned:** {_names(failed, named)}")
+    unlocked = [each for each in plans.specs if _is_unlocked(each)]
+    if unlocked:
+        lines.append(
+            f"🔓 **{count_text(len(unlocked), 'spec')} not as ftspec.lock states:** {_names(unlocked, named)}"
+        )
     compared = [each for each in plans.specs if each.category is not None]
     for category in sorted(Category, key=cost, reverse=True):
         specs = [each for each in compared if each.category is category]
         if specs:
             sign, title, meaning = _VERDICTS[category]
             lines.append(
-                f"{sign} **{title}** of {count_text(len(specs), 'spec')} ({meaning}): {_names(specs)}"
+                f"{sign} **{title}** of {count_text(len(specs), 'spec')} ({meaning}): {_names(specs, named)}"
             )
     for state, sign, title in (
         (SpecState.NEW, "🆕", "New"),
@@ -92,10 +110,10 @@ def _verdicts(plans: PlanSet) -> list[str]:
     ):
         specs = _of_state(plans, state)
         if specs:
-            lines.append(f"{sign} **{title}:** {_names(specs)}")
+            lines.append(f"{sign} **{title}:** {_names(specs, named)}")
     alone = [each for each in plans.specs if each.state is SpecState.PLANNED and each.running]
     if alone:
-        lines.append(f"▶️ **{count_text(len(alone), 'spec')} would run:** {_names(alone)}")
+        lines.append(f"▶️ **{count_text(len(alone), 'spec')} would run:** {_names(alone, named)}")
     if not any(each.running or each.category or each.state is SpecState.FAILED for each in plans.specs):
         lines.append("✅ **Nothing would run.**")
     total = sum(each.seconds or 0.0 for each in plans.specs)
@@ -114,10 +132,17 @@ def _of_state(plans: PlanSet, state: SpecState) -> list[PlannedSpec]:
     return [each for each in plans.specs if each.state is state]
 
 
-def _names(specs: Sequence[PlannedSpec]) -> str:
-    named = [_name(each) for each in specs[:_NAMED]]
-    more = len(specs) - len(named)
-    return ", ".join(named) + (f", and {more:,} more" if more else "")
+def _is_unlocked(spec: PlannedSpec) -> bool:
+    """It was planned although the lock states something else than what is there."""
+    return spec.plan is not None and any(each.code is codes.LOCK_DISAGREES for each in spec.found)
+
+
+def _names(specs: Sequence[PlannedSpec], named: int) -> str:
+    if not named:
+        return f"{len(specs):,} with long names"
+    names = [_name(each) for each in specs[:named]]
+    more = len(specs) - len(names)
+    return ", ".join(names) + (f", and {more:,} more" if more else "")
 
 
 def _name(spec: PlannedSpec) -> str:
@@ -149,11 +174,11 @@ def _factor(spec: PlannedSpec) -> float:
 
 def _machines(plans: PlanSet) -> str:
     found = dict.fromkeys(each.plan.machine.summary for each in plans.specs if each.plan is not None)
-    return "; ".join(escape(summary) for summary in found)
+    return "; ".join(escape(clip(summary, _LONGEST_SENTENCE)) for summary in list(found)[:_MAX_MACHINES])
 
 
 def _notes(plans: PlanSet) -> list[str]:
-    return [line for note in plans.notes for line in ("", f"> ⚠️ {clip(escape(note), 1000)}")]
+    return [line for note in plans.notes for line in ("", f"> ⚠️ {escape(clip(note, _LONGEST_SENTENCE))}")]
 
 
 # --- the table ----------------------------------------------------------------------------------

@@ -56,10 +56,22 @@ def test_it_is_posted_then_updated_then_left(server: GitHubServer, tmp_path: Pat
 def test_a_marker_of_ones_own_is_a_comment_of_its_own(server: GitHubServer, tmp_path: Path) -> None:
     _comment(server, tmp_path)
     _comment(server, tmp_path, "<!-- ftspec:drift -->\ndrift")
-    _comment(server, tmp_path, "no marker")
-    assert [each["body"] for each in server.comments] == [
-        "<!-- ftspec:plan -->\nno marker", "<!-- ftspec:drift -->\ndrift"
-    ]  # fmt: skip
+    _comment(server, tmp_path, "\ufeff<!-- ftspec:drift -->\r\nless drift")
+    assert [each["body"] for each in server.comments] == [TEXT.strip(), "<!-- ftspec:drift -->\nless drift"]
+
+
+@pytest.mark.parametrize(
+    "text", ["no marker", "a word <!-- ftspec:plan -->", "<!-- a --> <!-- b -->", "<!-- -->\nx"]
+)
+def test_a_text_without_a_marker_takes_no_others_place(
+    server: GitHubServer, tmp_path: Path, text: str
+) -> None:
+    server.add(TEXT)
+    result = _comment(server, tmp_path, text)
+    assert result.exit_code == 1
+    assert "FTS693" in result.stderr
+    assert "hidden marker" in " ".join(result.stderr.split())
+    assert not server.requests
 
 
 @pytest.mark.parametrize("page_size", [100, 30])
@@ -168,7 +180,7 @@ def test_no_token(
     assert not server.requests
 
 
-@pytest.mark.parametrize("text", ["", "\n \n", "x" * 65_537, "🙂" * 33_000])
+@pytest.mark.parametrize("text", ["", "\n \n", TEXT + "x" * 65_537, TEXT + "🙂" * 33_000])
 def test_texts_that_are_no_comment(server: GitHubServer, tmp_path: Path, text: str) -> None:
     assert "FTS693" in _comment(server, tmp_path, text).stderr
     assert not server.requests

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftspec.diagnostics import codes
-from ftspec.diagnostics.model import Diagnostic, Span
+from ftspec.diagnostics.model import Diagnostic, Severity, Span
 from ftspec.plan.changes import Category
 from ftspec.plan.difference import (
     Change,
@@ -168,6 +168,42 @@ def test_it_stays_below_githubs_limit_and_says_what_it_left_out(plan: Plan, coun
     outside = outside_fences(text)
     assert outside.count("<details>") == outside.count("</details>")
     assert "lines within details" in text
+
+
+def test_names_without_end_leave_room_for_what_they_name(plan: Plan) -> None:
+    """Of every category and state, with names of markup that takes ten characters for one."""
+    long = "@a/" * 200
+    specs = [
+        replace(
+            spec(f"{long}{category}{index}", category, plan, change(f"{long}{index}", 1, 2, category)),
+            old_path=long,
+            state=SpecState.RENAMED,
+        )
+        for category in Category
+        for index in range(40)
+    ]
+    specs += [
+        PlannedSpec(path=f"{long}{state}{index}", state=state, notes=(long * 9,))
+        for state in SpecState
+        for index in range(40)
+    ]
+    plans = planset(*specs)
+    machine = replace(plan.machine, summary=long * 100)
+    slow = replace(specs[0], plan=replace(plan, machine=machine))
+    text = comment_markdown(replace(plans, specs=(slow, *plans.specs), notes=(long * 100,), revision=long))
+    assert length(text) <= MAX_CHARACTERS
+    assert "of 40 specs" in text
+    assert text.count("<details>") > 3
+    assert length(text.partition("| spec |")[0]) <= MAX_CHARACTERS * 0.3
+    few = comment_markdown(planset(*(spec(f"specs/{n}.yaml", Category.RETRAIN, plan) for n in range(8))))
+    assert ", and 2 more" in few
+
+
+def test_what_the_lock_does_not_state_stands_first(plan: Plan) -> None:
+    moved = Diagnostic(code=codes.LOCK_DISAGREES, detail="rows.jsonl moved", severity=Severity.NOTE)
+    text = comment_markdown(planset(replace(spec("specs/a.yaml", None, plan), found=(moved,))))
+    assert text.splitlines()[3] == "🔓 **1 spec not as ftspec.lock states:** <code>specs/a.yaml</code>"
+    assert "**note FTS630**" in text
 
 
 @pytest.mark.parametrize("limit", [4_000, 10_000, 65_536])
