@@ -56,7 +56,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 def call(project: Project, *arguments: str) -> Result:
     command, *rest = arguments
-    return CliRunner().invoke(cli, ["backends", command, "--project", str(project.root), *rest])
+    return CliRunner(env={"COLUMNS": "300"}).invoke(
+        cli, ["backends", command, "--project", str(project.root), *rest]
+    )
 
 
 def demo() -> Target:

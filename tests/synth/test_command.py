@@ -186,10 +186,15 @@ def test_raft_questions_and_answers_arrive_in_the_data_room(given: bool, serve: 
 
 def start(project: Path) -> "subprocess.Popen[str]":
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "ftspec", "synth", "spec.yaml"],
-        cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    # A shell starts what runs in the background with interrupts ignored, and its children inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "ftspec", "synth", "spec.yaml"],
+            cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def wait_for(server: Server, chats: int) -> None:
