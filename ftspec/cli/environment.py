@@ -20,7 +20,7 @@ def environment_option(name: str, *, required: bool = False, help: str = "") -> 
 
 
 def _checked(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    from ftspec.store.environments import is_environment_name
+    from ftspec.store.promotion import is_environment_name
 
     if value is not None and not is_environment_name(value):
         raise click.BadParameter(

@@ -25,7 +25,8 @@ def history_command(
       ftspec history support-search
       ftspec history --environment production --format json
     """
-    from ftspec.store.environments import history, read_pointers
+    from ftspec.store.environments import read_pointers
+    from ftspec.store.history import history
     from ftspec.store.registry import find_model_version
     from ftspec.view.environments import history_document, render_history
 

@@ -11,7 +11,7 @@ from ftspec.cli.environment import environment_option, split_name
 
 if TYPE_CHECKING:
     from ftspec.driver.promote import Proposal
-    from ftspec.store.environments import Promotion
+    from ftspec.store.promotion import Promotion
 
 
 @click.command("promote")
@@ -120,7 +120,7 @@ def _confirm(proposal: "Proposal") -> None:
 
 
 def _document(proposal: "Proposal", promotion: "Promotion | None") -> dict[str, Any]:
-    from ftspec.store.environments import promotion_document
+    from ftspec.store.promotion import promotion_document
     from ftspec.view.environments import comparison_document
 
     compared, present = proposal.comparison, proposal.present

@@ -30,7 +30,7 @@ def rollback_command(
       ftspec rollback support-search --to production --yes --note "timeouts"
     """
     from ftspec.driver.promote import rollback
-    from ftspec.store.environments import promotion_document
+    from ftspec.store.promotion import promotion_document
     from ftspec.view.environments import render_promotion
 
     project = find_project(project_folder)

@@ -35,9 +35,9 @@ from ftspec.plan.metrics import LATENCY
 from ftspec.plan.model import Plan
 from ftspec.plan.stages import GRAPHS, program_stages, stage_documents
 from ftspec.store.artifacts import Artifact, Artifacts
-from ftspec.store.environments import Promotion
 from ftspec.store.leases import Notify, project_lease
 from ftspec.store.project import Project
+from ftspec.store.promotion import Promotion
 from ftspec.store.registry import RegisteredModel, is_intact
 from ftspec.target.model import Target
 

@@ -30,9 +30,9 @@ from ftspec.plan.model import Gate, Plan
 from ftspec.plan.stages import GRAPHS, program_stages
 from ftspec.plan.text import plan_from_json
 from ftspec.store.artifacts import Artifact, Artifacts
-from ftspec.store.environments import Promotion
 from ftspec.store.leases import Notify
 from ftspec.store.project import Project
+from ftspec.store.promotion import Promotion
 from ftspec.store.registry import RegisteredModel
 from ftspec.target.model import Target
 

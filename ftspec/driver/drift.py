@@ -21,9 +21,10 @@ from ftspec.plan.llm import LlmPlan
 from ftspec.plan.model import Plan
 from ftspec.plan.text import plan_from_json
 from ftspec.store.artifacts import Artifacts
-from ftspec.store.environments import Promotion, read_pointers
+from ftspec.store.environments import read_pointers
 from ftspec.store.lockfile import read_lock
 from ftspec.store.project import Project
+from ftspec.store.promotion import Promotion
 from ftspec.store.registry import RegisteredModel, is_intact, list_models
 from ftspec.store.run_record import RunRecord, read_record
 

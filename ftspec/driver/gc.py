@@ -17,12 +17,14 @@ from ftspec.run.folder import is_finished, run_folders
 from ftspec.serve.index import INDEX_FOLDER
 from ftspec.store.artifacts import Artifacts
 from ftspec.store.collected import is_collected, mark_collected
-from ftspec.store.environments import Promotion, earlier, history, latest, strict_pointers
+from ftspec.store.environments import strict_pointers
 from ftspec.store.files import clean_leftovers, discard
+from ftspec.store.history import earlier, history, latest
 from ftspec.store.leases import Notify, project_lease
 from ftspec.store.ledger import Ledger
 from ftspec.store.lockfile import read_lock
 from ftspec.store.project import Project
+from ftspec.store.promotion import Promotion
 from ftspec.store.registry import RegisteredModel, delete_model, list_models, refuse_promoted
 from ftspec.store.run_record import RunRecord, all_records
 

@@ -22,9 +22,9 @@ from ftspec.plan.text import plan_from_json
 from ftspec.run.launch import launch
 from ftspec.serve.served import read_passport
 from ftspec.store.artifacts import Artifact, Artifacts
-from ftspec.store.environments import Promotion
 from ftspec.store.leases import Notify, project_lease
 from ftspec.store.project import Project
+from ftspec.store.promotion import Promotion
 from ftspec.store.registry import ADAPTER, RegisteredModel, find_model_version, is_intact
 from ftspec.target.environments import require_environment
 from ftspec.target.model import Target

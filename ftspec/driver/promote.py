@@ -14,16 +14,10 @@ from ftspec.evaluate.gates import Outcome
 from ftspec.evaluate.words import finding
 from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.space import short_space, space_id_of, weights_of
-from ftspec.store.environments import (
-    Measured,
-    Promotion,
-    earlier,
-    environments_lock,
-    history,
-    move,
-    strict_pointers,
-)
+from ftspec.store.environments import environments_lock, strict_pointers
+from ftspec.store.history import earlier, history, move
 from ftspec.store.project import Project
+from ftspec.store.promotion import Measured, Promotion
 from ftspec.store.registry import RegisteredModel, find_model_version, is_intact
 from ftspec.store.run_record import RunRecord, read_record
 

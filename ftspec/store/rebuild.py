@@ -10,9 +10,10 @@ from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostics, FtspecError, Severity
 from ftspec.store.artifacts import Artifacts
 from ftspec.store.collected import is_collected
-from ftspec.store.environments import action_noun, history, promotion_row, restore, verify_environments
+from ftspec.store.history import history, restore, verify_environments
 from ftspec.store.ledger import Ledger
 from ftspec.store.project import Project
+from ftspec.store.promotion import action_noun, promotion_row
 from ftspec.store.records import insert_query_scores, insert_rows, insert_steps
 from ftspec.store.registry import list_models, model_row, verify_models
 from ftspec.store.run_record import (

@@ -14,7 +14,7 @@ from ftspec.evaluate.words import (
     value_text,
 )
 from ftspec.plan.space import short_space
-from ftspec.store.environments import Measured, Promotion, promotion_document
+from ftspec.store.promotion import Measured, Promotion, promotion_document
 from ftspec.view.safe_text import safe
 from ftspec.view.table import render_table
 

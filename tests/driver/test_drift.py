@@ -11,8 +11,9 @@ from click.testing import CliRunner, Result
 from ftspec.cli.main import cli
 from ftspec.driver.drift import in_use, model_drift
 from ftspec.plan.drift import DriftFinding, DriftKind, DriftSeverity, ModelDrift
-from ftspec.store.environments import Promotion, with_id, write_pointers
+from ftspec.store.environments import write_pointers
 from ftspec.store.project import Project
+from ftspec.store.promotion import Promotion, with_id
 from ftspec.store.registry import find_model_version
 from tests.driver.drift_case import compiled_plan, present_versions, pretend_run
 from tests.e2e.harness import SPEC, rows, write_project, write_rows

@@ -20,7 +20,8 @@ from ftspec.evaluate.gates import Outcome
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import Bootstrap, Gate
 from ftspec.serve.served import find_promoted
-from ftspec.store.environments import history, pointer, verify_environments
+from ftspec.store.environments import pointer
+from ftspec.store.history import history, verify_environments
 from ftspec.store.ledger import Ledger
 from ftspec.store.project import Project
 from ftspec.store.rebuild import rebuild, verify

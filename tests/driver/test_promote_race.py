@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 from ftspec.driver.promote import Allowed, promote, propose
-from ftspec.store.environments import history, pointer
+from ftspec.store.environments import pointer
+from ftspec.store.history import history
 from ftspec.store.project import Project
 from ftspec.store.rebuild import verify
 from tests.driver.promote_case import MEANS, make_version

@@ -10,20 +10,11 @@ from typing import Any
 import pytest
 
 from ftspec.diagnostics.model import FtspecError
-from ftspec.store.environments import (
-    Measured,
-    Promotion,
-    earlier,
-    environments_lock,
-    history,
-    move,
-    pointer,
-    pointers_to,
-    read_pointers,
-    verify_environments,
-)
+from ftspec.store.environments import environments_lock, pointer, pointers_to, read_pointers
+from ftspec.store.history import earlier, history, move, verify_environments
 from ftspec.store.ledger import Ledger
 from ftspec.store.project import Project
+from ftspec.store.promotion import Measured, Promotion
 from ftspec.store.rebuild import rebuild, verify
 
 
@@ -296,7 +287,7 @@ def test_a_ledger_that_is_taken_does_not_stop_a_move(
 def test_ids_cover_everything() -> None:
     from dataclasses import fields
 
-    from ftspec.store.environments import with_id
+    from ftspec.store.promotion import with_id
 
     first = with_id(made())
     changes: Any = {each.name: f"other {each.name}" for each in fields(Promotion)}
