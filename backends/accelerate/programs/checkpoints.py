@@ -28,7 +28,7 @@ class RunState:
     """The program's own memory beside the trainer's: everything that later judgements look at."""
 
     step: int = 0
-    finished: bool = False  # all steps done, or stopped early
+    stopped_early: bool = False
     losses: list[float] = field(default_factory=list)  # one for each optimizer step
     curve: list[dict[str, Any]] = field(default_factory=list)
     best_step: int | None = None

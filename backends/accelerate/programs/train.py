@@ -9,6 +9,7 @@ from typing import Any
 
 import checkpoints
 import checks
+import last_state
 import loss_checks
 import torch
 from checkpoints import RunState
@@ -79,6 +80,11 @@ class Follower(TrainerCallback):
         self.last_progress = 0.0
         self.began = time.perf_counter() - run.seconds  # attempts before this one count
 
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        state.compute_steps(args, state.max_steps)  # a checkpoint brings the intervals that it was made with
+
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
@@ -93,7 +99,6 @@ class Follower(TrainerCallback):
         wishes = self.settings.validation
         if wishes is not None and run.step % wishes.eval_steps == 0:
             self._evaluate(state, control)
-        run.finished = run.finished or run.step >= state.max_steps
         if self.stop.asked:
             control.should_save = True
             control.should_training_stop = True
@@ -124,7 +129,7 @@ class Follower(TrainerCallback):
             best_step=run.best_step,
         )
         if wishes.patience is not None and run.evaluations_without_gain >= wishes.patience:
-            run.finished = True
+            run.stopped_early = True
             control.should_save = True
             control.should_training_stop = True
 
@@ -186,12 +191,12 @@ def run_train(
     validator = None if settings.validation is None else Validator(root, settings)
     follower = Follower(run, settings, validator, events, stop)
     trainer = _build_trainer(model, training, settings, saved, follower)
-    if found is not None and run.finished:
+    if found is not None and _is_done(run, settings):
         checkpoints.load_weights(model, found[0])
     else:
         trainer.train(resume_from_checkpoint=None if found is None else str(found[0]))
     run.seconds = time.perf_counter() - follower.began
-    if stop.asked and not run.finished:
+    if stop.asked and not _is_done(run, settings):
         raise InterruptedRunError
 
     judged = {
@@ -228,7 +233,12 @@ def run_train(
             "best_step": run.best_step,
         },
     )
-    shutil.rmtree(saved)
+    last_state.clear(saved, run.step)
+
+
+def _is_done(run: RunState, settings: Settings) -> bool:
+    """By the steps of this plan: a checkpoint may be the last one of a shorter training."""
+    return run.stopped_early or run.step >= int(settings.arguments["max_steps"])
 
 
 def _build_trainer(

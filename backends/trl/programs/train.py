@@ -1,11 +1,11 @@
 """Fine-tune the base as config.json says; `folder` receives model/, adapter/, curve.jsonl and info.json."""
 
 import gc
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import last_state
 import llm_checkpoints
 import parity
 import torch
@@ -160,7 +160,7 @@ def run_train(
         "parity": agreement,
     }
     write_json(folder / "info.json", info)
-    shutil.rmtree(saved, ignore_errors=True)
+    last_state.clear(saved, run.step)
 
 
 def _build_trainer(

@@ -1,0 +1,115 @@
+"""A longer training that goes on from the last state of a shorter one ends as if it had begun at the start."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.backends.llm_common import backend_programs, llm_rows, make_llm_run_folder
+from tests.backends.run_folder import read_events, train_rows
+from tests.tiny_llm import make_tiny_llm
+
+NewRun = Callable[..., Path]
+Train = Callable[[Path], Path]
+Changes = dict[str, Any]
+LONG = 14  # steps; 4 are an epoch
+WAYS: dict[str, tuple[int, Changes]] = {
+    "within an epoch": (6, {}),
+    "at its end": (8, {}),
+    "while it warms up": (2, {"arguments": {"lr_scheduler_type": "constant_with_warmup", "warmup_steps": 5}}),
+    "accumulated": (
+        6,
+        {"arguments": {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}, "loss": {"cached": False}},
+    ),
+    "cached": (6, {"loss": {"cached": True, "mini_batch_size": 4}}),
+    "sgd": (6, {"arguments": {"optim": "sgd"}}),
+    "adafactor": (6, {"arguments": {"optim": "adafactor"}}),
+    "classes": (
+        6,
+        {
+            "data": {"roles": ["query", "label"]},
+            "loss": {"objective": "labelled_classes", "variant": "batch_all", "margin": 0.3, "temperature": None,
+                     "symmetric": None, "mask_positives": None},
+        },
+    ),
+}  # fmt: skip
+
+
+def _steps(changes: Changes, steps: int, *, every: int) -> Changes:
+    given = {"lr_scheduler_type": "constant", "warmup_steps": 0, **changes.get("arguments", {})}
+    watched = {"metric": "ndcg@10", "patience": None, "min_delta": 0.0, "keep_best": False}
+    return {
+        **changes,
+        "arguments": {**given, "max_steps": steps, "save_steps": every, "logging_steps": every},
+        "validation": {**watched, "eval_steps": every},
+    }
+
+
+def _weights(output: Path) -> bytes:
+    return (output / "model" / "model.safetensors").read_bytes()
+
+
+def _info(output: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((output / "info.json").read_text())
+    return found
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_it_goes_on_to_the_same_end(
+    new_run: NewRun, train: Train, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    first, changes = WAYS[way]
+    rows = [{**row, "label": f"class {index % 4}"} for index, row in enumerate(train_rows())]
+    whole = train(new_run("whole", rows, **_steps(changes, LONG, every=3)))
+    assert not (whole / "last_state").exists(), "nobody asked for it"
+
+    monkeypatch.setenv("FTSPEC_KEEP_STATE", "1")
+    short = train(new_run("short", rows, **_steps(changes, first, every=2)))
+    folder = new_run("long", rows, **_steps(changes, LONG, every=3))
+    shutil.copytree(
+        short / "last_state", folder / "out" / "train.partial" / "checkpoints" / f"checkpoint-{first}"
+    )
+    long = train(folder)
+
+    assert _weights(short) != _weights(whole)
+    assert _weights(long) == _weights(whole)
+    one, other = _info(long), _info(whole)
+    assert (one["resumed_from_step"], other["resumed_from_step"]) == (first, None)
+    assert {**one["checks"], "steps": one["steps"]} == {**other["checks"], "steps": other["steps"]}
+    assert (long / "last_state" / "COMPLETE").is_file()
+    assert not (long / "checkpoints").exists()
+    saved = [event["step"] for event in read_events(folder) if event["event"] == "checkpoint"]
+    assert saved == [step for step in range(first + 1, LONG + 1) if step % 3 == 0 or step == LONG]
+
+
+def test_a_text_model_goes_on_to_the_same_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FTSPEC_KEEP_STATE", "1")
+    base = make_tiny_llm(tmp_path / "tiny")
+    with backend_programs("trl") as load:
+
+        def run(name: str, steps: int, start: Path | None = None) -> Path:
+            folder = make_llm_run_folder(
+                tmp_path / name, "trl", base, validation=llm_rows(base, 4, offset=500),
+                adapter={"dropout": 0.1},
+                train={"total_steps": steps, "lr_scheduler_type": "constant", "warmup_steps": 0, "eval_steps": 3},
+            )  # fmt: skip
+            output = folder / "out" / "train"
+            output.mkdir(parents=True)
+            if start is not None:
+                step = _info(start)["steps"]
+                shutil.copytree(start / "last_state", output / "checkpoints" / f"checkpoint-{step}")
+            events, stop = load("events"), load("watch").StopRequest()
+            with events.Events(folder / "events.jsonl") as stream:
+                said = events.StageEvents(stream, "train")
+                settings = load("llm_settings").read_settings(folder / "config.json")
+                load("train").run_train(folder, settings, output, events=said, stop=stop)
+            return output
+
+        whole, short = run("whole", 12), run("short", 5)
+        long = run("long", 12, start=short)
+    assert _info(long)["resumed_from_step"] == 5
+    assert _weights(long) == _weights(whole) != _weights(short)
+    assert _info(long)["checks"] == _info(whole)["checks"]
