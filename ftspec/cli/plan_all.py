@@ -28,7 +28,8 @@ def run_plan_all(
     detailed_exitcode: bool,
 ) -> NoReturn:
     """Plan, show, write, leave: 1 when a spec cannot be planned, all others are shown all the same."""
-    from ftspec.driver.plan_all import COMMENT_NAME, Wish, plan_all
+    from ftspec.driver.plan_all import Wish, plan_all
+    from ftspec.driver.plan_files import COMMENT_NAME
     from ftspec.view.comment_markdown import comment_markdown
 
     if below is not None and not below.is_dir():

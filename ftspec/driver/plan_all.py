@@ -1,10 +1,7 @@
 """`ftspec plan --all`: every spec of a project, or those that changed since a revision, each held against what
 it was there. Faults of one spec stop no other."""
 
-import hashlib
 import os
-import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -19,6 +16,7 @@ from ftspec.driver.diff import difference
 from ftspec.driver.facts import read_hardware
 from ftspec.driver.lock import needs_of
 from ftspec.driver.lock_check import check_lock
+from ftspec.driver.plan_files import PlanFiles, clear, file_names
 from ftspec.driver.sides import Reading, lock_side, read_side, read_spec_of
 from ftspec.driver.since import ChangedSpec, changed_specs
 from ftspec.driver.specs import project_specs, was_spec
@@ -27,14 +25,8 @@ from ftspec.plan.difference import Difference
 from ftspec.plan.lock_changes import changes_between
 from ftspec.plan.planset import PlannedSpec, PlanSet, SpecState
 from ftspec.plan.text import plan_to_json
-from ftspec.store.files import write_atomically
 from ftspec.store.lockfile import lock_path, parse_lock, read_lock
 from ftspec.store.project import Project
-
-SUMS_NAME = "SHA256SUMS"
-COMMENT_NAME = "comment.md"
-_ENDING = ".ftplan"
-_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +50,10 @@ class _Past:
 
 def plan_all(wish: Wish) -> tuple[PlanSet | None, Diagnostics]:
     """None only where nothing can be compared: no repository, no such revision (FTS670, FTS671), or planned: no
-    such machine (FTS309). Faults of single specs stand with them."""
+    such machine (FTS309). Faults of single specs stand with them. Plan files of an earlier call are gone in
+    either case."""
+    if wish.folder is not None:
+        clear(wish.folder)
     root = wish.below or wish.project.root
     repository, found = git.find_repository(root)
     past: _Past | None = None
@@ -82,9 +77,9 @@ def plan_all(wish: Wish) -> tuple[PlanSet | None, Diagnostics]:
         planned += _relocked(wish, past, specs, {Path(each.path) for each, _ in planned})
         planned += _lock(wish, past)
     planned = _without_chains(planned)
-    files = _Files.open(wish, specs, root)
-    ordered = sorted((files.save(each, compiled) for each, compiled in planned), key=lambda each: each.order)
-    files.close()
+    if wish.folder is not None:
+        planned = _written(wish, wish.folder, planned, file_names(specs, root))
+    ordered = sorted((each for each, _ in planned), key=lambda each: each.order)
     return PlanSet(
         specs=tuple(ordered),
         unchanged=len({shown(path) for path in specs} - {Path(each.path) for each in ordered}),
@@ -320,73 +315,22 @@ def _difference(
         return difference(before, after, project=wish.project), ()
 
 
-# --- files --------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Files:
-    """The folder of plan files. Those that an earlier call left there, by its own list, are removed."""
-
-    wish: Wish
-    names: Mapping[Path, str]
-    sums: list[str]
-
-    @staticmethod
-    def open(wish: Wish, specs: Sequence[Path], root: Path) -> "_Files":
-        folder = wish.folder
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            for name in _listed(folder / SUMS_NAME):
-                (folder / name).unlink(missing_ok=True)
-            (folder / COMMENT_NAME).unlink(missing_ok=True)
-        names = {shown(path): name for path, name in file_names(specs, root).items()}
-        return _Files(wish, names, [])
-
-    def save(self, spec: PlannedSpec, compiled: Compilation | None) -> PlannedSpec:
-        """With its plan file, where `apply` would have something to do because of the change."""
-        folder = self.wish.folder
-        if folder is None or compiled is None or not spec.running:
-            return spec
-        contract, found = contract_of(compiled, self.wish.project, here=self.wish.hardware_name is None)
-        if contract is None:
-            return replace(spec, state=SpecState.FAILED, found=(*spec.found, *found))
-        path = folder / self.names[Path(spec.path)]
-        text = plan_to_json(compiled.plan, contract)
-        write_atomically(path, text)
-        self.sums.append(f"{hashlib.sha256(text.encode()).hexdigest()}  {path.name}")
-        return replace(spec, file=str(path), found=(*spec.found, *found))
-
-    def close(self) -> None:
-        if self.wish.folder is not None:
-            write_atomically(self.wish.folder / SUMS_NAME, "".join(f"{line}\n" for line in sorted(self.sums)))
-
-
-def file_names(specs: Iterable[Path], root: Path) -> dict[Path, str]:
-    """A plan file's name for each spec: that of the spec where no other one has it, else with its folders."""
-    paths = list(specs)
-    stems = Counter(path.stem for path in paths)
-    names: dict[Path, str] = {}
-    taken: set[str] = set()
-    for path in paths:
-        parts = (path.relative_to(root) if path.is_relative_to(root) else path).with_suffix("").parts
-        wanted = _NOT_IN_A_NAME.sub("_", path.stem if stems[path.stem] == 1 else "-".join(parts)).lstrip(".-")
-        name, number = wanted or "spec", 1
-        while name.lower() in taken:
-            number += 1
-            name = f"{wanted or 'spec'}-{number}"
-        taken.add(name.lower())
-        names[path] = name + _ENDING
-    return names
-
-
-def _listed(sums: Path) -> list[str]:
-    """Plan files by the list that stands beside them; only names, never paths."""
-    try:
-        lines = sums.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return []
-    names = [line.partition("  ")[2] for line in lines]
-    return [name for name in names if name.endswith(_ENDING) and name == Path(name).name]
+def _written(wish: Wish, folder: Path, planned: Iterable[_Made], names: Mapping[Path, str]) -> list[_Made]:
+    """With their plan files, where `apply` would have something to do because of the change."""
+    made: list[_Made] = []
+    called = {shown(path): name for path, name in names.items()}
+    with PlanFiles(folder) as files:
+        for spec, compiled in planned:
+            if compiled is None or not spec.running:
+                made.append((spec, compiled))
+                continue
+            contract, found = contract_of(compiled, wish.project, here=wish.hardware_name is None)
+            if contract is None:
+                made.append((replace(spec, state=SpecState.FAILED, found=(*spec.found, *found)), None))
+                continue
+            path = files.write(called[Path(spec.path)], plan_to_json(compiled.plan, contract))
+            made.append((replace(spec, file=str(path), found=(*spec.found, *found)), compiled))
+    return made
 
 
 def shown(path: Path) -> Path:

@@ -4,12 +4,13 @@ import hashlib
 import json
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ftspec.driver.plan_all import file_names
+from ftspec.driver.plan_files import SUMS_NAME, PlanFiles, file_names
 from ftspec.models.packages import PACKAGES, locate
 from ftspec.plan.text import plan_from_json
 from ftspec.store.project import Project
@@ -301,6 +302,33 @@ def test_all_specs_alone(repository: Repository) -> None:
     assert sorted(path.name for path in repository.path("plans").iterdir()) == [
         "SHA256SUMS", "classes.ftplan", "comment.md", "mine.txt"
     ]  # fmt: skip
+
+
+def test_only_plan_files_of_an_earlier_call_go(repository: Repository) -> None:
+    """Also those of a call that was broken off; and not one that somebody wrote there since."""
+    folder = repository.path("plans")
+    repository.run("plan", "--all", "--out-dir", "plans")
+    listed = folder.joinpath(SUMS_NAME).read_text()
+    with suppress(KeyboardInterrupt), PlanFiles(folder) as files:
+        files.write("half.ftplan", "{}")
+        raise KeyboardInterrupt
+    assert listed in folder.joinpath(SUMS_NAME).read_text()
+    folder.joinpath("pairs.ftplan").write_text("written by a user")
+    folder.joinpath("other.ftplan").write_text("never listed")
+    repository.path("specs/pairs.yaml").unlink()
+    repository.run("plan", "--all", "--out-dir", "plans")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "SHA256SUMS", "classes.ftplan", "comment.md", "other.ftplan", "pairs.ftplan"
+    ]  # fmt: skip
+    assert [line.split()[1] for line in folder.joinpath(SUMS_NAME).read_text().splitlines()] == [
+        "classes.ftplan"
+    ]
+
+
+def test_where_nothing_can_be_planned_no_earlier_plan_stays(repository: Repository) -> None:
+    repository.run("plan", "--all", "--out-dir", "plans")
+    repository.run("plan", "--all", "--since", "nothing", "--out-dir", "plans", code=1)
+    assert list(repository.path("plans").iterdir()) == []
 
 
 def test_for_another_machine(repository: Repository) -> None:
