@@ -137,6 +137,13 @@ MEMORY_UNKNOWN = define(
     "Some devices that share the machine's memory do not say how much of it they may use. Write\n"
     "`resources.limits.memory` into the spec.",
 )
+BASE_NOT_READ = define(
+    "FTS409",
+    "error",
+    "the backend does not read this base model",
+    "Its library has no network for the `model_type` of config.json, or one that computes something else from\n"
+    "the other settings there. `models` in the backend's target.yaml lists what it reads.",
+)
 
 # --- 5xx lowering ----------------------------------------------------------------------------
 BAD_TARGET = define(

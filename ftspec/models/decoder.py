@@ -135,6 +135,8 @@ def _read(folder: Path, id: str, origin: str, digests: DigestCache) -> DecoderFa
         eos_token_ids=_end_tokens(folder, config),
         rope_type=rope_type,
         rope_theta=rope_theta,
+        rope_by_layer=_by_layer(config.get("rope_parameters")),
+        sliding_window=_window(config, place),
     )
 
 
@@ -263,7 +265,8 @@ def _rope(config: Mapping[str, Any]) -> tuple[str, float | None]:
     """(type, base) of rotary positions. transformers 5 writes `rope_parameters`, earlier ones `rope_theta` and
     `rope_scaling`; where layers differ, those of full attention are meant. ("", None): not stated."""
     parameters = config.get("rope_parameters")
-    if isinstance(parameters, dict) and parameters and all(isinstance(v, dict) for v in parameters.values()):
+    if _by_layer(parameters):
+        assert isinstance(parameters, dict)
         parameters = parameters.get("full_attention") or next(iter(parameters.values()))
     scaling = parameters if isinstance(parameters, dict) else config.get("rope_scaling")
     scaling = scaling if isinstance(scaling, dict) else {}
@@ -271,6 +274,22 @@ def _rope(config: Mapping[str, Any]) -> tuple[str, float | None]:
     if isinstance(theta, bool) or not isinstance(theta, int | float):
         return "", None
     return str(scaling.get("rope_type") or scaling.get("type") or "default"), float(theta)
+
+
+def _by_layer(parameters: Any) -> bool:
+    """Whether `rope_parameters` holds settings for each kind of layer."""
+    return (
+        isinstance(parameters, dict)
+        and bool(parameters)
+        and all(isinstance(v, dict) for v in parameters.values())
+    )
+
+
+def _window(config: Mapping[str, Any], place: str) -> int | None:
+    """Families write a window even where they do not use it."""
+    if config.get("use_sliding_window") is False or not config.get("sliding_window"):
+        return None
+    return _whole(config, "sliding_window", 0, place)
 
 
 def _whole(config: Mapping[str, Any], name: str, default: int, place: str) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ftspec.diagnostics.model import Diagnostic
+from ftspec.passes.check_base import check_base
 from ftspec.passes.check_execution import check_execution
 from ftspec.passes.check_features import check_features
 from ftspec.passes.context import Context
@@ -101,6 +102,7 @@ PASSES: Mapping[str, tuple[Step, ...]] = {  # by kind
             needs=(*_FITTED, "per_device_train_batch_size"),  # what cannot be trained is not scored
             settles=("score_batch_size",),
         ),
+        Step(check_base, needs=("backend", "device"), settles=()),
         *_CHECKS,
     ),
 }

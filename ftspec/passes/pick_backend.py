@@ -6,6 +6,7 @@ from difflib import get_close_matches
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic
+from ftspec.passes.check_base import why_not_read
 from ftspec.passes.context import Context, is_given, span_of, torch_device, usable_accelerators
 from ftspec.passes.features import intended_features
 from ftspec.passes.judge_fidelity import impossible_on
@@ -140,7 +141,10 @@ def _why_not(target: Target, plan: Plan, context: Context) -> str:
 
 def _lacking(target: Target, plan: Plan, device: str) -> Iterator[str]:
     """One sentence for each feature that the spec asks for and the target does not have on the device, and for
-    each value of the spec that it cannot take."""
+    each value of the spec that it cannot take; and one if it does not read the base."""
+    unread = why_not_read(target, plan)
+    if unread:
+        yield unread
     for need in intended_features(plan):
         found = target.support_of(need.feature, device)
         if found.support in {Support.NOT_IMPLEMENTED, Support.IMPOSSIBLE}:

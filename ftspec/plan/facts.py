@@ -61,6 +61,8 @@ class DecoderFacts(ModelFacts):
     eos_token_ids: tuple[int, ...]  # each of them ends an answer
     rope_type: str  # default | linear | dynamic | yarn | llama3 | ...; "": config.json does not say
     rope_theta: float | None
+    rope_by_layer: bool = False  # layers differ in their rotary positions
+    sliding_window: int | None = None  # tokens that some layer looks back at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,6 +65,23 @@ class MemoryCosts(Part):
         return {4: self.bytes_per_4bit_parameter, 8: self.bytes_per_8bit_parameter}[bits]
 
 
+class BaseModels(Part):
+    """Which bases of an LLM a backend's library reads as transformers does, by what their config.json says."""
+
+    package: Sentence
+    """The library that brings the networks."""
+    version: Sentence
+    """Its version that `types` lists; where a newer one is installed, the run itself finds what that lacks."""
+    types: Annotated[Names, Field(min_length=1)]
+    """Values of `model_type`. A model with code of its own is none of them."""
+    rope_types: Names | None = None
+    """Kinds of rotary positions; left away: all."""
+    rope_by_layer: bool = True
+    """Whether layers may differ in their rotary positions."""
+    sliding_window: bool = True
+    """Whether rows may be longer than a sliding window of attention."""
+
+
 class TargetFile(Part):
     """A `target.yaml`: one backend."""
 
@@ -95,6 +112,8 @@ class TargetFile(Part):
     """Variables of every process of this backend: `UNSLOTH_AUTO_INSTALL: "0"`."""
     features: dict[Annotated[Feature, Field(strict=False)], PlainOrSupport]
     """What it can do. A feature that is not named is not implemented."""
+    models: BaseModels | None = None
+    """Which bases of an LLM it reads; left away: all."""
     memory: MemoryCosts = Field(default_factory=MemoryCosts)
     """What its way of training an LLM costs."""
     fields: dict[FieldPath, FieldLowering]

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from ftspec.paths import shared_folder
 from ftspec.target.features import FeatureSupport
 from ftspec.target.fields import Command, Condition, Emission, FieldCase, FieldLowering, OptionsWhere
-from ftspec.target.model import MemoryCosts, TargetFile
+from ftspec.target.model import BaseModels, MemoryCosts, TargetFile
 
 FILE = "target.schema.json"
 
@@ -21,7 +21,7 @@ def target_schema() -> str:
     made (`use_attribute_docstrings`): that would take every plan longer than reading a backend does."""
     schema = TargetFile.model_json_schema()
     _describe(schema, TargetFile)
-    for part in (FeatureSupport, FieldLowering, MemoryCosts, Emission):
+    for part in (FeatureSupport, FieldLowering, BaseModels, MemoryCosts, Emission):
         _describe(schema["$defs"][part.__name__], part)
     for special in (FieldCase, OptionsWhere, Command):
         _describe(schema["$defs"][special.__name__], Condition)

@@ -331,6 +331,19 @@ def test_a_loss_that_is_no_number_stops_at_once(new_run: NewRun, stage: Stage, l
         stage(folder)
 
 
+def test_a_base_that_transformers_does_not_know_is_told_before_training(
+    new_run: NewRun, stage: Stage, load: Load
+) -> None:
+    folder = new_run()
+    file = folder / "base" / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    file.unlink()  # may be a link
+    file.write_text(json.dumps({**config, "model_type": "unheard_of"}), encoding="utf-8")
+    for name in ("score_base", "train"):
+        with pytest.raises(load("events").CheckFailedError, match="FTS653: .* cannot load this unheard_of"):
+            stage(folder, name)
+
+
 def test_weights_that_are_missing_are_not_made_up(new_run: NewRun, stage: Stage, load: Load) -> None:
     folder = new_run()
     damaged(folder / "base", NORM, lambda found, name: found.pop(name))

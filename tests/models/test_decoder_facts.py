@@ -200,3 +200,18 @@ def test_weights_that_cannot_be_trained(tmp_path: Path) -> None:
     code, detail = fault_of(tmp_path)
     assert code == "FTS302"
     assert "I8" in detail
+
+
+@pytest.mark.parametrize(
+    ("changes", "by_layer", "window"),
+    [
+        ({}, False, None),
+        ({"sliding_window": 64}, False, 64),
+        ({"sliding_window": 64, "use_sliding_window": False}, False, None),
+        ({"rope_parameters": {"full_attention": {"rope_theta": 2.0}}}, True, None),
+        ({"rope_parameters": {"rope_theta": 2.0}}, False, None),
+    ],
+)
+def test_what_layers_see(tmp_path: Path, changes: dict[str, Any], by_layer: bool, window: int | None) -> None:
+    facts = facts_of(write_decoder(tmp_path, **changes))
+    assert (facts.rope_by_layer, facts.sliding_window) == (by_layer, window)

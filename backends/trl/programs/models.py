@@ -1,11 +1,13 @@
 """Loading the base, its adapter, and what was trained; always from local safetensors."""
 
 import importlib.util
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from events import CheckFailedError
 from llm_settings import Adapter, Settings
 from llm_torch import DTYPES
@@ -28,7 +30,8 @@ def load_tokenizer(folder: Path, settings: Settings) -> Any:
 def load_model(folder: Path, settings: Settings, *, dtype: str, quantized: bool, device: str) -> Any:
     """A causal language model in `dtype` on `device`. `quantized`: with the planned bits, where there are any.
 
-    Raises CheckFailedError FTS653 when weights are missing: they would be random.
+    Raises CheckFailedError FTS653 when transformers has no such model or does not take its settings, and when
+    weights are missing: they would be random.
     """
     wishes = settings.model
     options: dict[str, Any] = {
@@ -48,7 +51,14 @@ def load_model(folder: Path, settings: Settings, *, dtype: str, quantized: bool,
         )
         options["device_map"] = {"": device}
     loader: Any = AutoModelForCausalLM
-    model, found = loader.from_pretrained(str(folder), **options)
+    try:
+        model, found = loader.from_pretrained(str(folder), **options)
+    except (ValueError, KeyError, TypeError, AttributeError, ImportError) as fault:
+        kind = _model_type(folder)
+        first = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
+        raise CheckFailedError(
+            "FTS653", f"transformers {transformers.__version__} cannot load this {kind}: {first}"
+        ) from fault
     for what in ("missing_keys", "mismatched_keys"):
         if found[what]:
             names = sorted(str(name) for name in found[what])
@@ -58,6 +68,10 @@ def load_model(folder: Path, settings: Settings, *, dtype: str, quantized: bool,
     if "device_map" not in options:
         model.to(device)
     return model
+
+
+def _model_type(folder: Path) -> str:
+    return str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type"))
 
 
 def add_adapter(model: Any, adapter: Adapter) -> Any:

@@ -1,0 +1,81 @@
+"""The base of an LLM is one that the backend's library reads, by what its config.json says."""
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+
+from ftspec.diagnostics import codes
+from ftspec.diagnostics.model import Diagnostic
+from ftspec.passes.context import Context, span_of, target_of
+from ftspec.plan.llm import LlmPlan
+from ftspec.plan.model import Plan, Rewrite
+from ftspec.target.model import BaseModels, Target
+
+FIELD = "model.base"
+
+
+def check_base(plan: LlmPlan, context: Context) -> Iterator[Rewrite | Diagnostic]:
+    """FTS409, which a run would find only when it loads the model, after the data is made."""
+    target = target_of(plan, context)
+    why = why_not_read(target, plan)
+    if not why:
+        return
+    device = plan.execution.device
+    able = [
+        f"`{other.name}`"
+        for other in context.targets
+        if plan.kind in other.kinds
+        and other.emit_only is None
+        and device in other.devices
+        and not why_not_read(other, plan)
+    ]
+    kind = plan.model.facts.model_type
+    close = get_close_matches(kind, () if target.models is None else target.models.types, n=1)
+    yield Diagnostic(
+        code=codes.BASE_NOT_READ,
+        detail=f"{plan.model.base}: {why}",
+        primary=span_of(context, FIELD),
+        help=f"write {' or '.join(able)} for `resources.backend`"
+        if able
+        else "name another base" + (f"; a known type of a like name is `{close[0]}`" if close else ""),
+    )
+
+
+def why_not_read(target: Target, plan: Plan) -> str:
+    """Why the target's library does not read the base as transformers does; empty if it does."""
+    models = target.models
+    if models is None or not isinstance(plan, LlmPlan):
+        return ""
+    facts = plan.model.facts
+    if (
+        facts.model_type not in models.types
+        and not facts.needs_remote_code
+        and not _is_newer_installed(target, models)
+    ):
+        return f"{models.package} {models.version} has no `{facts.model_type}` that generates text"
+    if models.rope_types is not None and facts.rope_type not in ("", *models.rope_types):
+        return f"{models.package} does not compute `{facts.rope_type}` rotary positions as transformers does"
+    if facts.rope_by_layer and not models.rope_by_layer:
+        return f"its layers differ in rotary positions, which {target.name} does not read"
+    reach = plan.model.max_seq_length + plan.evaluation.max_new_tokens
+    if not models.sliding_window and facts.sliding_window is not None and reach > facts.sliding_window:
+        return (
+            f"rows and answers of {reach} tokens reach beyond its sliding window of {facts.sliding_window}, which "
+            f"{models.package} may not keep to"
+        )
+    return ""
+
+
+def _is_newer_installed(target: Target, models: BaseModels) -> bool:
+    """Then, if the backend runs with it, the list says nothing of what is not on it. Asked only for such models:
+    it takes a look at the disk."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import Version
+
+    try:
+        installed = Version(version(models.package))
+    except PackageNotFoundError:
+        return False
+    allowed = SpecifierSet(target.packages.get(models.package, ""))
+    return installed > Version(models.version) and installed in allowed
