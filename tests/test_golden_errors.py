@@ -170,6 +170,7 @@ ELSEWHERE = {
     **{f"FTS{number}": ("a server like GitHub's", "gitops/test_comment.py") for number in range(690, 694)},
     "FTS680": ("a promoted model", "store/test_environments.py"),
     "FTS681": ("a promoted model", "driver/test_promote.py"),
+    "FTS689": ("a fresh clone", "driver/test_fresh_clone.py"),
     "FTS682": ("a promoted model", "driver/test_promote.py"),
     "FTS683": ("a finished run", "driver/test_promote.py"),
     "FTS684": ("a promoted model", "driver/test_promote.py"),

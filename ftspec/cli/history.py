@@ -1,11 +1,18 @@
 """`ftspec history`"""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ftspec.cli.common import echo_json, find_project, format_option, project_option, report, terminal_width
 from ftspec.cli.environment import environment_option
+from ftspec.diagnostics import codes
+from ftspec.diagnostics.model import Diagnostic
+
+if TYPE_CHECKING:
+    from ftspec.store.promotion import Promotion
 
 
 @click.command("history")
@@ -33,7 +40,7 @@ def history_command(
     project = find_project(project_folder)
     known, found = history(project, name)
     chosen = [each for each in known if environment in (None, each.environment)]
-    report(found, format_=format_)
+    report((*found, *_elsewhere(chosen, known)), format_=format_)
     current = frozenset(each.id for each in read_pointers(project).values())
     states = {}
     for each in chosen:
@@ -56,3 +63,12 @@ def history_command(
             click.echo(("\n" if number else "") + each_name)
         mine = [each for each in chosen if each.name == each_name]
         click.echo(render_history(mine, current, states, width=terminal_width()), nl=False)
+
+
+def _elsewhere(chosen: Iterable["Promotion"], known: tuple["Promotion", ...]) -> Iterator[Diagnostic]:
+    from ftspec.store.history import is_broken_off
+
+    for each in chosen:
+        if is_broken_off(each, known):
+            before = f"{each.environment}: what was there before {each.model}"
+            yield Diagnostic(code=codes.HISTORY_ELSEWHERE, detail=before)

@@ -293,8 +293,9 @@ PROMOTED_DAMAGED = define(
     "FTS682",
     "error",
     "the files of a promoted model are missing or were changed",
-    "They are no longer those that were promoted. `ftspec rollback` goes back to the nearest earlier version\n"
-    "that is whole; it needs nothing of the damaged one.",
+    "They are not here, or no longer those that were promoted. A clone brings ftspec.environments.json, but no\n"
+    "model: those stand in .ftspec where they were made. `ftspec rollback` goes back to the nearest earlier version\n"
+    "that is whole, if there is one; it needs nothing of the damaged one.",
 )
 RUN_TAINTED = define(
     "FTS683",
@@ -324,12 +325,27 @@ ENVIRONMENT_MOVED = define(
     "Another promotion or rollback came first, so the comparison is with a model that is no longer there.\n"
     "Nothing was changed; the same command again compares with the present one.",
 )
+HISTORY_ELSEWHERE = define(
+    "FTS689",
+    "note",
+    "the history begins elsewhere",
+    "ftspec.environments.json, which git brings, holds the present promotions. Those before are recorded in\n"
+    ".ftspec/promotions where they were made; bring these files over, and they are known here too.",
+)
 CURRENT_MOVES = define(
     "FTS687",
     "note",
     "apply makes an earlier version current again",
     "The spec is one that was applied before, as after `git revert`, and its version is still registered. Nothing\n"
     "is trained: queries load that version again, and an export is made of it. Environments stay where they are.",
+)
+NOT_EXTENDED = define(
+    "FTS688",
+    "note",
+    "training begins at its start, though a finished one is its beginning",
+    "A training that is longer and else the same goes on from the last state of the shorter one, where that is\n"
+    "stored and the rest is done on the same machine by the same packages and settings; the weights are the same\n"
+    "either way. `ftspec gc` keeps the last state of the newest run of a spec.",
 )
 DRIFTED = define(
     "FTS694",

@@ -22,10 +22,11 @@ from ftspec.plan.text import plan_from_json
 from ftspec.run.launch import launch
 from ftspec.serve.served import read_passport
 from ftspec.store.artifacts import Artifact, Artifacts
+from ftspec.store.history import find_whole
 from ftspec.store.leases import Notify, project_lease
 from ftspec.store.project import Project
 from ftspec.store.promotion import Promotion
-from ftspec.store.registry import ADAPTER, RegisteredModel, find_model_version, is_intact
+from ftspec.store.registry import ADAPTER, RegisteredModel, find_model_version
 from ftspec.target.environments import require_environment
 from ftspec.target.model import Target
 
@@ -44,14 +45,6 @@ class Made:
 
     folder: Path
     similarity: str | None
-
-
-def find_whole(project: Project, present: Promotion) -> RegisteredModel | None:
-    """The version that was promoted, if its files are still those."""
-    model, _ = find_model_version(project, present.name, present.version)
-    if model is None or model.digest != present.digest or not is_intact(model):
-        return None
-    return model
 
 
 def same_model_as_baseline(project: Project, plan: Plan, present: Promotion) -> bool:

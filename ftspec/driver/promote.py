@@ -2,20 +2,20 @@
 
 import getpass
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, Diagnostics, FtspecError, Severity
 from ftspec.driver.comparison import Comparison, Means, compare_models, plan_of
-from ftspec.driver.incumbent import CannotCompareError, find_whole
+from ftspec.driver.incumbent import CannotCompareError
 from ftspec.driver.register import weight_files
 from ftspec.evaluate.gates import Outcome
 from ftspec.evaluate.words import finding
 from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.space import short_space, space_id_of, weights_of
 from ftspec.store.environments import environments_lock, strict_pointers
-from ftspec.store.history import earlier, history, move
+from ftspec.store.history import earlier, find_whole, history, is_broken_off, move, not_whole
 from ftspec.store.project import Project
 from ftspec.store.promotion import Measured, Promotion
 from ftspec.store.registry import RegisteredModel, find_model_version, is_intact
@@ -184,15 +184,7 @@ def rollback(
                 severity=Severity.WARNING,
             )
         else:
-            why = "nothing was there before" if not found.items else "no earlier version is whole"
-            raise FtspecError(
-                *found,
-                Diagnostic(
-                    code=codes.NOT_PROMOTED,
-                    detail=f"{environment} holds {present.model}, and {why}",
-                    help=f"`ftspec promote {name}@VERSION --to {environment}` puts another version there",
-                ),
-            )
+            raise FtspecError(*found, _no_way_back(project, present, known))
         back = Promotion(
             environment=environment,
             name=name,
@@ -209,7 +201,7 @@ def rollback(
             verdict=candidate.verdict,
             comparison=candidate.comparison,
             measured=None,
-            flags=(),
+            flags=candidate.flags,  # it stands there by these again
             note=_writable(note),
             by=who(project),
             promoted=now(),
@@ -218,6 +210,29 @@ def rollback(
         moved, warnings = move(project, back, expected=present.id)
     found.extend(warnings)
     return moved, present, found
+
+
+def _no_way_back(project: Project, present: Promotion, known: tuple[Promotion, ...]) -> Diagnostic:
+    """FTS681: why a rollback has nowhere to go. The history is local, so in a fresh clone it may end early."""
+    help = f"`ftspec promote {present.name}@VERSION --to {present.environment}` puts another version there"
+    steps = (present, *earlier(present, known))
+    if is_broken_off(steps[-1], known):
+        why = (
+            f"what was there before {steps[-1].version} is recorded where it was promoted, not in this clone"
+        )
+        file = project.relative(project.environments)
+        help = (
+            f"roll back there, or bring {file} back from the commit before (`git log -- {file}`); or {help}"
+        )
+    elif len(steps) > 1:
+        why = "no earlier version is whole"
+    else:
+        why = "nothing was there before"
+    return Diagnostic(
+        code=codes.NOT_PROMOTED,
+        detail=f"{present.environment} holds {present.model}, and {why}",
+        help=help,
+    )
 
 
 def space_of(project: Project, model: RegisteredModel) -> str | None:
@@ -293,12 +308,7 @@ def _weigh(
     if present.run_id == record.run_id or (space_id is not None and space_id == present.space_id):
         return SAME, Outcome.PASSED, None  # another form of the same weights, or the same weights again
     if find_whole(project, present) is None:
-        problems.add(
-            codes.PROMOTED_DAMAGED,
-            f"{present.model} in {present.environment}",
-            help=f"`ftspec rollback {present.name} --to {present.environment}` goes back to a whole one",
-            severity=Severity.WARNING,
-        )
+        problems.items.append(replace(not_whole(project, present), severity=Severity.WARNING))
     try:
         compared = compare_models(project, model, present, means)
     except CannotCompareError as error:

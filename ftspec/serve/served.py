@@ -15,8 +15,9 @@ from ftspec.plan.space import space_id_of
 from ftspec.plan.text import plan_from_json
 from ftspec.store.artifacts import Artifacts
 from ftspec.store.environments import pointer
+from ftspec.store.history import find_whole, not_whole
 from ftspec.store.project import Project
-from ftspec.store.registry import RegisteredModel, find_model_version, is_intact, list_models
+from ftspec.store.registry import RegisteredModel, find_model_version, list_models
 from ftspec.store.run_record import RunRecord, all_records
 
 
@@ -79,7 +80,7 @@ def find_registered(project: Project, name: str, version: str | None) -> Registe
 
 def find_promoted(project: Project, name: str, environment: str) -> RegisteredModel:
     """The version that an environment points to. Raises FtspecError: FTS681 when it holds none of that name,
-    FTS682 when the files are no longer those that were promoted."""
+    FTS682 when the files that were promoted are not here."""
     place = pointer(project, name, environment)
     if place is None:
         raise FtspecError(
@@ -89,16 +90,9 @@ def find_promoted(project: Project, name: str, environment: str) -> RegisteredMo
                 help=f"`ftspec promote {name} --to {environment}` promotes it; `ftspec history {name}` tells what was",
             )
         )
-    model, _ = find_model_version(project, name, place.version)
-    if model is None or model.digest != place.digest or not is_intact(model):
-        what = "is not among the models of this project" if model is None else "has other files"
-        raise FtspecError(
-            Diagnostic(
-                code=codes.PROMOTED_DAMAGED,
-                detail=f"{place.model}, which {environment} points to, {what}",
-                help=f"`ftspec rollback {name} --to {environment}` goes back to a whole one",
-            )
-        )
+    model = find_whole(project, place)
+    if model is None:
+        raise FtspecError(not_whole(project, place))
     return model
 
 

@@ -24,6 +24,7 @@ from ftspec.store.promotion import (
     with_id,
 )
 from ftspec.store.records import insert_rows
+from ftspec.store.registry import RegisteredModel, find_model_version, is_intact
 
 _RECORD_HELP = "delete the file; the environments stand in ftspec.environments.json"
 
@@ -66,6 +67,47 @@ def earlier(promotion: Promotion, promotions: tuple[Promotion, ...]) -> Iterator
         seen.add(step)
         yield by_id[step]
         step = by_id[step].previous
+
+
+def is_broken_off(promotion: Promotion, promotions: tuple[Promotion, ...]) -> bool:
+    """Was something there before that is recorded elsewhere, and not here?"""
+    known = {each.id for each in promotions}
+    return promotion.previous is not None and promotion.previous not in known
+
+
+def find_whole(project: Project, promotion: Promotion) -> RegisteredModel | None:
+    """The version that was promoted, if its files are here and still those."""
+    model, _ = find_model_version(project, promotion.name, promotion.version)
+    if model is None or model.digest != promotion.digest or not is_intact(model):
+        return None
+    return model
+
+
+def not_whole(project: Project, promotion: Promotion) -> Diagnostic:
+    """FTS682: what of a promoted model is not here, and what helps here: to go back where something whole was
+    there before, else to bring its files, or to make them again."""
+    name, version, environment = promotion.name, promotion.version, promotion.environment
+    model, _ = find_model_version(project, name, version)
+    folder = project.relative(project.models / name / version)
+    again = f"apply its spec, and `ftspec promote {name} --to {environment}`, which says what it asks for"
+    help = f"bring .ftspec from where it was promoted, as a backup does; or {again}"
+    if model is None:
+        what = f"{folder} of run {promotion.run_id} is not here"
+    elif model.digest != promotion.digest:
+        what = f"{folder} is another model here, of run {model.meta.get('run_id')} and not {promotion.run_id}"
+    else:
+        what = f"files in {folder} were changed"
+        help = f"`ftspec models delete {name} --version {version}`, {again}"
+    back = next(
+        (each for each in earlier(promotion, history(project, name)[0]) if find_whole(project, each)), None
+    )
+    if back is not None:
+        help = f"`ftspec rollback {name} --to {environment}` goes back to {back.version}; or {help}"
+    return Diagnostic(
+        code=codes.PROMOTED_DAMAGED,
+        detail=f"{promotion.model}, which {environment} points to: {what}",
+        help=help,
+    )
 
 
 def move(project: Project, promotion: Promotion, *, expected: str | None) -> tuple[Promotion, Diagnostics]:

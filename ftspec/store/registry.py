@@ -166,7 +166,8 @@ def delete_model(project: Project, name: str, version: str) -> None:
 
 
 def refuse_promoted(project: Project, models: Iterable[RegisteredModel]) -> None:
-    """Raise FTS685 for versions that environments point to."""
+    """Raise FTS685 for versions that environments point to. Of one whose files are no longer those that were
+    promoted nothing is lost."""
     pointed = [(model, pointers_to(project, model.name, model.version)) for model in models]
     raised = [
         Diagnostic(
@@ -175,7 +176,7 @@ def refuse_promoted(project: Project, models: Iterable[RegisteredModel]) -> None
             help=f"ftspec rollback {model.name} --to {places[0].environment}, or promote another version",
         )
         for model, places in pointed
-        if places
+        if places and is_intact(model)
     ]
     if raised:
         raise FtspecError(*raised)

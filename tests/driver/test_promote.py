@@ -380,7 +380,17 @@ def test_queries_ask_for_the_promoted_version(project: Project, models: list[Reg
     (models[1].path / "model.safetensors").write_text("others")
     found = ftspec(project, "query", "example", "x", "--environment", "production")
     assert (found.exit_code, "FTS682" in found.stderr) == (1, True)
-    assert "ftspec rollback example --to production" in found.stderr
+    assert "ftspec rollback" not in found.stderr  # nothing was there before
+    assert "ftspec models delete example --version v2" in found.stderr
+    delete_model(project, "example", "v2")  # as it says; whole ones that are promoted stay
+
+
+def test_a_damaged_model_has_the_remedy_that_works(project: Project, models: list[RegisteredModel]) -> None:
+    put(project, models[0])
+    put(project, models[1])
+    (models[1].path / "model.safetensors").write_text("others")
+    found = ftspec(project, "query", "example", "x", "--environment", "production")
+    assert "`ftspec rollback example --to production` goes back to v1" in " ".join(found.stderr.split())
 
 
 # --- back -------------------------------------------------------------------------------------
@@ -396,6 +406,7 @@ def test_rollbacks_go_back_step_by_step(project: Project, models: list[Registere
     assert "indexes that were built with v3 do not fit v2" in found.stderr
     moved, left, _ = rollback(project, "example", "production")
     assert (moved.version, left.version) == ("v1", "v2")
+    assert [each.flags for each in history(project)[0]][3:] == [everything.flags()] * 2
     with pytest.raises(FtspecError, match=r"FTS681.*nothing was there before"):
         rollback(project, "example", "production")
     assert [each.version for each in history(project)[0]] == ["v1", "v2", "v3", "v2", "v1"]
