@@ -109,6 +109,7 @@ def plan_command(
     from ftspec.driver.compile import compile_spec
     from ftspec.driver.current import moves_of_current
     from ftspec.driver.lock_check import check_lock
+    from ftspec.driver.names import clash_with_current
     from ftspec.driver.planfile import is_spec_name
     from ftspec.plan.text import plan_to_json
 
@@ -121,6 +122,7 @@ def plan_command(
     if compiled is None:
         _refuse(found, format_, spec)
     found.extend(check_lock(compiled, find_project(project_folder), locked=locked, here=hardware is None))
+    found.extend(clash_with_current(compiled, find_project(project_folder)))
     found.extend(moves_of_current(compiled.plan, find_project(project_folder)))
     if found.has_errors:
         _refuse(found, format_, spec)

@@ -15,7 +15,8 @@ from ftspec.diagnostics.model import Diagnostics
 @set_option
 @format_option("human", "json", "sarif", "github")
 def validate_command(specs: tuple[Path, ...], overrides: tuple[str, ...], format_: str) -> None:
-    """Check specs without looking at data, model or machine. All faults of all files are reported.
+    """Check specs without looking at data, model or machine. All faults of all files are reported, and names
+    that two of them share.
 
     \b
     Examples:
@@ -29,13 +30,19 @@ def validate_command(specs: tuple[Path, ...], overrides: tuple[str, ...], format
 
     found = Diagnostics()
     valid = 0
+    documents = []
     for path in specs:
         document, here = load_document(path, overrides)
         if document is not None:
+            documents.append((path, document))
             spec, more = check_spec(document)
             here.extend(more)
             valid += spec is not None and not here.has_errors
         found.extend(here)
+    if len(documents) > 1:
+        from ftspec.driver.names import clashes_of
+
+        found.extend(clashes_of(documents).values())
     if format_ != "human":
         click.echo(render_diagnostics(found, format_).rstrip("\n"))
         raise SystemExit(exit_code(found))

@@ -117,3 +117,11 @@ REFERENCE_KEPT = define(
     "`${env:NAME}` is a reference to a secret. It is never resolved into a spec or a plan, and nothing\n"
     "that reads this key resolves it later.",
 )
+NAME_TAKEN = define(
+    "FTS213",
+    "error",
+    "another spec of the project has this name",
+    "`metadata.name` is the name of the model. Two specs with one name make versions of one model, and whichever\n"
+    "was applied last is current. Give one of them another name, or delete it; variants of a spec, too, are\n"
+    "models of their own.",
+)

@@ -10,6 +10,7 @@ from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, Diagnostics, FtspecError, Severity
 from ftspec.driver.compile import Compilation, compile_spec
 from ftspec.driver.lock_keys import model_key, resolved_revision, source_key
+from ftspec.driver.names import clashes_of
 from ftspec.plan.codec import hash_of
 from ftspec.plan.contract import Lock, LockedModel, LockedSource
 from ftspec.plan.frozen import FrozenMap
@@ -247,7 +248,8 @@ def make_lock(
     """Resolve the specs, and put what they need together; nothing is written. Revisions that are locked stay,
     but for the models in `upgrade`. `whole`: these are all specs, and what none of them needs goes.
 
-    FTS630 where a locked revision has another content than the lock states: a revision never changes.
+    FTS630 where a locked revision has another content than the lock states: a revision never changes. FTS213 is a
+    warning here: what specs of one name need is the same.
     """
     before, found = read_lock(project.root)
     needs: list[Needs] = []
@@ -261,6 +263,8 @@ def make_lock(
         if need is not None:
             needs.append(need)
             found.extend(_altered(need, before or Lock(), upgrade))
+    clashes = clashes_of((Path(each.spec_path), each.document) for each in needs)
+    found.extend(replace(each, severity=Severity.WARNING) for each in clashes.values())
     _check_upgrade(upgrade, needs, found)
     if found.has_errors:
         return None, found

@@ -16,10 +16,11 @@ from ftspec.driver.diff import difference
 from ftspec.driver.facts import read_hardware
 from ftspec.driver.lock import needs_of
 from ftspec.driver.lock_check import check_lock
+from ftspec.driver.names import name_clashes
 from ftspec.driver.plan_files import PlanFiles, clear, file_names
 from ftspec.driver.sides import Reading, lock_side, read_side, read_spec_of
 from ftspec.driver.since import ChangedSpec, changed_specs
-from ftspec.driver.specs import project_specs, was_spec
+from ftspec.driver.specs import project_specs
 from ftspec.plan.codec import digest
 from ftspec.plan.difference import Difference
 from ftspec.plan.lock_changes import changes_between
@@ -73,10 +74,12 @@ def plan_all(wish: Wish) -> tuple[PlanSet | None, Diagnostics]:
     if past is None:
         planned = [_planned(wish, path) for path in specs]
     else:
-        planned = [_compared(wish, past, each) for each in _changed(wish, past, specs, root)]
+        assert wish.since is not None
+        changed, _ = changed_specs(wish.since, project=wish.project, below=root)
+        planned = [_compared(wish, past, each) for each in changed or ()]
         planned += _relocked(wish, past, specs, {Path(each.path) for each, _ in planned})
         planned += _lock(wish, past)
-    planned = _without_chains(planned)
+    planned = _without_chains(_without_clashes(planned, specs))
     if wish.folder is not None:
         planned = _written(wish, wish.folder, planned, file_names(specs, root))
     ordered = sorted((each for each, _ in planned), key=lambda each: each.order)
@@ -91,89 +94,6 @@ def plan_all(wish: Wish) -> tuple[PlanSet | None, Diagnostics]:
     ), Diagnostics()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Change:
-    """`path` None: deleted since. `old` None: it is new; else its place then, as git names it."""
-
-    path: Path | None
-    old: str | None
-    because: tuple[str, ...] = ()
-
-
-def _changed(wish: Wish, past: _Past, specs: Sequence[Path], root: Path) -> list[_Change]:
-    """With those that were deleted and came back elsewhere as one change. Files of other programs that extend
-    something, too, are none of ours."""
-    assert wish.since is not None
-    found, _ = changed_specs(wish.since, project=wish.project)
-    present, below = {path.resolve() for path in specs}, root.resolve()
-    each_one = []
-    for each in found or ():
-        place = past.repository.top / each.inside
-        mine = place in present
-        if (
-            not mine and each.status != "added" and place.is_relative_to(below)
-        ):  # it was one, and is gone or broken
-            mine = was_spec(git.show(past.repository, past.commit, place)[0] or b"")
-        if mine:
-            each_one.append(each)
-    gone = [each for each in each_one if each.status == "deleted"]
-    new = [each for each in each_one if each.status == "added"]
-    renamed = _renamed(past, gone, new)
-    changes = [
-        _Change(
-            path=each.path,
-            old=each.inside,
-            because=tuple(name for name in each.because if name != each.inside),
-        )
-        for each in each_one
-        if each.status == "changed"
-    ]
-    changes += [_Change(path=each.path, old=renamed.get(each.inside)) for each in new]
-    changes += [_Change(path=None, old=each.inside) for each in gone if each.inside not in renamed.values()]
-    return changes
-
-
-def _renamed(past: _Past, gone: Sequence[ChangedSpec], new: Sequence[ChangedSpec]) -> dict[str, str]:
-    """New place → old place: of the same text, else of the only one that makes a model of the same name."""
-    if not gone or not new:
-        return {}
-    texts = {
-        each.inside: git.show(past.repository, past.commit, past.repository.top / each.inside)[0]
-        for each in gone
-    }
-    pairs: dict[str, str] = {}
-    for identity in (lambda raw: raw, _model_name):
-        for each in new:
-            if each.inside in pairs:
-                continue
-            wanted = identity(_bytes(past.repository.top / each.inside))
-            left = [old for old in texts if old not in pairs.values() and identity(texts[old]) == wanted]
-            if wanted is not None and len(left) == 1:
-                pairs[each.inside] = left[0]
-    return pairs
-
-
-def _model_name(raw: bytes | None) -> tuple[str, str] | None:
-    """Kind and name, as the text itself says them."""
-    if raw is None:
-        return None
-    from ftspec.source.parse import parse_yaml
-    from ftspec.source.text import SourceText
-
-    root = parse_yaml(SourceText(path="", text=raw.decode("utf-8-sig", "replace")), Diagnostics())
-    tree = root.plain() if root is not None and isinstance(root.value, dict) else {}
-    metadata = tree.get("metadata")
-    name = metadata.get("name") if isinstance(metadata, dict) else None
-    return (str(tree.get("kind")), name) if isinstance(name, str) else None
-
-
-def _bytes(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
-
-
 _Made = tuple[PlannedSpec, Compilation | None]
 
 
@@ -184,23 +104,24 @@ def _planned(wish: Wish, path: Path) -> _Made:
     return _entry(path, state, compiled, found), compiled
 
 
-def _compared(wish: Wish, past: _Past, change: _Change) -> _Made:
+def _compared(wish: Wish, past: _Past, change: ChangedSpec) -> _Made:
     """A spec and what it was."""
     old_path = None if change.old is None else str(shown(past.repository.top / change.old))
-    if change.path is None:
+    if change.status == "deleted":
         assert old_path is not None
         return PlannedSpec(path=old_path, state=SpecState.DELETED), None
+    because = tuple(name for name in change.because if name not in (change.inside, change.old))
     compiled, found = _compile(wish, change.path)
     if compiled is None:
-        return replace(_entry(change.path, SpecState.FAILED, None, found), because=change.because), None
+        return replace(_entry(change.path, SpecState.FAILED, None, found), because=because), None
     if change.old is None:
         return _entry(change.path, SpecState.NEW, compiled, found), compiled
-    is_renamed = old_path != str(shown(change.path))
+    is_renamed = change.status == "renamed"
     made, notes = _difference(wish, past, change.old, change.path)
     return replace(
         _entry(change.path, SpecState.RENAMED if is_renamed else SpecState.CHANGED, compiled, found),
         old_path=old_path if is_renamed else None,
-        because=change.because,
+        because=because,
         difference=made,
         notes=notes,
     ), compiled
@@ -269,6 +190,25 @@ def _without_chains(planned: list[_Made]) -> list[_Made]:
         if base in makers and makers[base] != each.path:
             note = f"its base `{base}` is made by {makers[base]}, which changes too: plan it again when that was applied"
             each, compiled = replace(each, notes=(*each.notes, note)), None  # no plan file  # noqa: PLW2901
+        made.append((each, compiled))
+    return made
+
+
+def _without_clashes(planned: list[_Made], specs: Sequence[Path]) -> list[_Made]:
+    """Of two specs with one name neither can be applied, also where only one of them changed."""
+    clashes = name_clashes([shown(path) for path in specs])
+    made: list[_Made] = []
+    for each, compiled in planned:
+        clash = clashes.get(Path(each.path))
+        if clash is not None:
+            kept = PlannedSpec(
+                path=each.path,
+                state=SpecState.FAILED,
+                name=each.name,
+                because=each.because,
+                found=(*each.found, clash),
+            )
+            each, compiled = kept, None  # noqa: PLW2901
         made.append((each, compiled))
     return made
 

@@ -2,18 +2,16 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ftspec.diagnostics.model import Diagnostics
 from ftspec.driver import git
-from ftspec.driver.specs import is_spec_file
+from ftspec.driver.specs import ENDINGS, is_looked_at, is_spec_file, is_spec_text, was_spec
 from ftspec.store.project import Project
 
-_API = re.compile(r"""^["']?apiVersion["']?[ \t]*:\s*['"]?ftspec/""", re.MULTILINE)
 _EXTENDS = re.compile(r"^extends[ \t]*:", re.MULTILINE)
-_ENDINGS = (".yaml", ".yml")
 _COMMENT = re.compile(r"(^|\s)#.*")
 _VALUE = re.compile(r"(?:path|extends|base):\s*([^,}\]]+)")
 _WORD = re.compile(r"[^\s,\[\]{}'\"]*\w[^\s,\[\]{}'\"]*")
@@ -25,7 +23,8 @@ class ChangedSpec:
 
     path: Path  # as a command names it: relative to the working directory where it lies below
     inside: str  # as git names it
-    status: str  # added | changed | deleted
+    status: str  # added | changed | renamed | deleted
+    old: str | None  # its place then, as git names it; None: it was not there
     because: tuple[str, ...]
     base: str
     extended: bool  # others extend it, so it need not be a whole spec
@@ -45,13 +44,15 @@ class _Changes:
 
 
 def changed_specs(
-    revision: str, specs: Sequence[Path] = (), *, project: Project
+    revision: str, specs: Sequence[Path] = (), *, project: Project, below: Path | None = None
 ) -> tuple[tuple[ChangedSpec, ...] | None, Diagnostics]:
-    """All specs of the project (or of `specs`) that are not what they were where this branch left `revision`.
+    """All specs of the project (or below a folder, or of `specs`) that are not what they were where this branch
+    left `revision`.
 
     A spec counts as changed when its text did, or a file that its text names: what it extends, its data, a
     local model. Each text is searched for names and not parsed, so that hundreds of specs take no time; a name
-    that stands there by chance makes one spec too many, never one too few.
+    that stands there by chance makes one spec too many, never one too few. One that was deleted and came back
+    elsewhere is renamed: of the same text, else the only one that makes a model of the same name.
     """
     repository, found = git.find_repository(project.root)
     if repository is None:
@@ -70,35 +71,91 @@ def changed_specs(
         repository.top,
     )
     chosen = {path.resolve() for path in specs}
+    root = project.root.resolve()
     texts: dict[Path, str] = {}
-    for path in sorted({*_yaml_files(project.root, repository), *(p for p in changes.status if _is_yaml(p))}):
+    for path in sorted({*_yaml_files(root, repository), *(p for p in changes.status if _is_yaml(p))}):
         text = _text(path) if path.is_file() else _text_of(repository, base, path)
         if text is not None:
             texts[path] = text
     extended = _extended(texts)
     result = []
     for path, text in texts.items():
-        if chosen and path not in chosen:
-            continue
-        if not _is_spec(path, text, is_extended=path in extended) and not _was_spec(
-            path, changes, repository, base
-        ):
+        status = changes.status.get(path, "changed")
+        if path not in chosen and not is_looked_at(path, root):
             continue
         because = _because(path, text, changes)
-        if because:
-            inside = repository.inside(path)
-            assert inside is not None
-            result.append(
-                ChangedSpec(
-                    path=_near(path),
-                    inside=inside,
-                    status=changes.status.get(path, "changed"),
-                    because=tuple(repository.inside(each) or str(each) for each in because),
-                    base=base,
-                    extended=path in extended,
-                )
+        if not because or not _is_spec(path, status, repository, base, is_extended=path in extended):
+            continue
+        inside = repository.inside(path)
+        assert inside is not None
+        result.append(
+            ChangedSpec(
+                path=_near(path),
+                inside=inside,
+                status=status,
+                old=None if status == "added" else inside,
+                because=tuple(repository.inside(each) or str(each) for each in because),
+                base=base,
+                extended=path in extended,
             )
-    return tuple(result), found
+        )
+
+    def is_wanted(inside: str | None) -> bool:
+        place = None if inside is None else repository.top / inside
+        return place is not None and (place in chosen if chosen else place.is_relative_to(area))
+
+    area = root if below is None else below.resolve()
+    whole = _with_renamed(result, repository)
+    return tuple(each for each in whole if is_wanted(each.inside) or is_wanted(each.old)), found
+
+
+def _is_spec(path: Path, status: str, repository: git.Repository, base: str, *, is_extended: bool) -> bool:
+    """Is it one now, or was it? A file that no longer says so is a broken spec, and no file of others. What
+    others extend, and neither names nor inherits an apiVersion, is a part of theirs."""
+    if status != "deleted" and is_spec_file(path):
+        return True
+    if status == "added":
+        return False
+    before = git.show(repository, base, path)[0] or b""
+    return is_spec_text(before) or (status == "deleted" and not is_extended and was_spec(before))
+
+
+def _with_renamed(found: Sequence[ChangedSpec], repository: git.Repository) -> Iterator[ChangedSpec]:
+    gone = {each.inside: each for each in found if each.status == "deleted"}
+    new = [each for each in found if each.status == "added"]
+    pairs: dict[str, str] = {}  # new place → old place
+    if gone and new:
+        texts = {
+            name: git.show(repository, each.base, repository.top / name)[0] for name, each in gone.items()
+        }
+        ways: tuple[Callable[[bytes | None], object], ...] = (lambda raw: raw, _model_name)
+        for identity in ways:
+            for each in new:
+                wanted = identity(_bytes(repository.top / each.inside))
+                left = [
+                    name for name in texts if name not in pairs.values() and identity(texts[name]) == wanted
+                ]
+                if each.inside not in pairs and wanted is not None and len(left) == 1:
+                    pairs[each.inside] = left[0]
+    for each in found:
+        if each.inside in pairs:
+            yield replace(each, status="renamed", old=pairs[each.inside])
+        elif each.inside not in pairs.values():
+            yield each
+
+
+def _model_name(raw: bytes | None) -> tuple[str, str] | None:
+    """Kind and name, as the text itself says them."""
+    if raw is None:
+        return None
+    from ftspec.source.parse import parse_yaml
+    from ftspec.source.text import SourceText
+
+    root = parse_yaml(SourceText(path="", text=raw.decode("utf-8-sig", "replace")), Diagnostics())
+    tree = root.plain() if root is not None and isinstance(root.value, dict) else {}
+    metadata = tree.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    return (str(tree.get("kind")), name) if isinstance(name, str) else None
 
 
 def _extended(texts: Mapping[Path, str]) -> set[Path]:
@@ -108,26 +165,12 @@ def _extended(texts: Mapping[Path, str]) -> set[Path]:
         for path, text in texts.items()
         if _EXTENDS.search(text)
         for name in _named(text)
-        if name.lower().endswith(_ENDINGS)
+        if name.lower().endswith(ENDINGS)
     }
 
 
-def _is_spec(path: Path, text: str, *, is_extended: bool) -> bool:
-    """What others extend, and neither names nor inherits an apiVersion, is a part of theirs."""
-    if _API.search(text):
-        return True
-    return _EXTENDS.search(text) is not None and (not is_extended or is_spec_file(path))
-
-
-def _was_spec(path: Path, changes: _Changes, repository: git.Repository, base: str) -> bool:
-    """A file that no longer says that it is a spec is a broken one, and no file of others."""
-    if changes.status.get(path) != "changed":
-        return False
-    return _API.search(_text_of(repository, base, path) or "") is not None
-
-
 def _is_yaml(path: Path) -> bool:
-    return path.suffix.lower() in _ENDINGS
+    return path.suffix.lower() in ENDINGS
 
 
 def _yaml_files(root: Path, repository: git.Repository) -> list[Path]:
@@ -145,7 +188,7 @@ def _because(path: Path, text: str, changes: _Changes) -> list[Path]:
         for name in _named(words):
             target = os.path.normpath(here.parent / name)
             found += [each for each in changes.at.get(target, ()) if each not in found and each != path]
-            if target.lower().endswith(_ENDINGS) and Path(target) not in seen and Path(target).is_file():
+            if target.lower().endswith(ENDINGS) and Path(target) not in seen and Path(target).is_file():
                 seen.add(Path(target))
                 more = _text(Path(target))
                 # Paths of data in what is extended start at the folder of the spec.
@@ -167,6 +210,13 @@ def _text(path: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
         return None
 
 

@@ -13,7 +13,7 @@ _IS_SPEC = re.compile(
 )
 _EXTENDS = re.compile(rb"^(?:\xef\xbb\xbf)?extends[ \t]*:", re.MULTILINE)
 _SECTION = re.compile(rb"^(?:\xef\xbb\xbf)?(metadata|model|data|train|evaluation|gates)[ \t]*:", re.MULTILINE)
-_ENDINGS = (".yaml", ".yml")
+ENDINGS = (".yaml", ".yml")
 _NOT_ENTERED = {"node_modules", "site-packages", "__pycache__"}  # and hidden folders
 
 
@@ -55,13 +55,22 @@ def was_spec(raw: bytes) -> bool:
     return is_spec_text(raw) or bool(_EXTENDS.search(raw) and _SECTION.search(raw))
 
 
+def is_looked_at(path: Path, root: Path) -> bool:
+    """Would `project_specs` come across the file?"""
+    if not path.is_relative_to(root) or path.suffix.lower() not in ENDINGS:
+        return False
+    folders = [folder for folder in path.parents if folder != root and folder.is_relative_to(root)]
+    return all(_is_entered(folder.parent, folder.name) for folder in folders)
+
+
 def _yaml_files(root: Path) -> Iterator[Path]:
     for folder, names, files in os.walk(root):
-        names[:] = [
-            name
-            for name in names
-            if not name.startswith(".")
-            and name not in _NOT_ENTERED
-            and not os.path.isfile(os.path.join(folder, name, "pyvenv.cfg"))  # noqa: PTH113, PTH118
-        ]
-        yield from (Path(folder, name) for name in files if name.lower().endswith(_ENDINGS))
+        names[:] = [name for name in names if _is_entered(folder, name)]
+        yield from (Path(folder, name) for name in files if name.lower().endswith(ENDINGS))
+
+
+def _is_entered(folder: str | Path, name: str) -> bool:
+    """No hidden folder, and none of packages."""
+    if name.startswith(".") or name in _NOT_ENTERED:
+        return False
+    return not os.path.isfile(os.path.join(folder, name, "pyvenv.cfg"))  # noqa: PTH113, PTH118

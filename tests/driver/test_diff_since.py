@@ -74,7 +74,7 @@ def test_what_a_change_reaches(top: Path, file: str, specs: set[str]) -> None:
 
 def test_added_deleted_and_chosen(top: Path) -> None:
     (top / "specs" / "gone.yaml").unlink()
-    (top / "specs" / "new.yaml").write_text(HEAD)
+    (top / "specs" / "new.yaml").write_text(f"{HEAD}metadata: {{name: new}}\n")
     (top / "specs" / "ignored.yaml").write_text(HEAD)
     found = _changed(top)
     assert {name: found[name] for name in ("specs/gone.yaml", "specs/new.yaml")} == {
@@ -83,6 +83,27 @@ def test_added_deleted_and_chosen(top: Path) -> None:
     }
     assert "specs/ignored.yaml" not in found
     assert _changed(top, "specs/new.yaml") == {"specs/new.yaml": "added"}
+
+
+def test_what_comes_back_elsewhere_is_renamed(top: Path) -> None:
+    (top / "specs" / "gone.yaml").rename(top / "specs" / "moved.yaml")
+    for chosen in ((), ("specs/moved.yaml",), ("specs/gone.yaml",)):
+        found = _changed(top, *chosen)
+        assert found["specs/moved.yaml"] == "renamed"
+        assert "specs/gone.yaml" not in found
+
+
+@pytest.mark.parametrize("place", [".hidden/a.yaml", "node_modules/a.yaml", "venv/a.yaml"])
+def test_what_is_no_spec_of_the_project_is_none_of_its_changes(top: Path, place: str) -> None:
+    """The same files count as in a list of all specs."""
+    (top / "venv").mkdir()
+    (top / "venv" / "pyvenv.cfg").write_text("")
+    path = top / place
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(HEAD)
+    assert place not in _changed(top)
+    assert path not in project_specs(top)
+    assert _changed(top, place)[place] == "added"  # asked for by name
 
 
 def test_what_main_did_meanwhile_is_no_change_of_a_branch(top: Path) -> None:
