@@ -5,7 +5,8 @@ import gc
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +83,11 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """User faults are told while the command's context is there, which knows `--format`."""
         from ftspec.diagnostics.model import FtspecError
+        from ftspec.driver.listening import surveys_shown
 
         try:
-            return super().invoke(ctx)
+            with surveys_shown(_survey_view):
+                return super().invoke(ctx)
         except FtspecError as error:
             from ftspec.cli.common import fail
 
@@ -117,6 +120,12 @@ class LazyGroup(click.Group):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             sys.exit(ERROR)
         sys.exit(status if isinstance(status, int) else 0)
+
+
+def _survey_view() -> "AbstractContextManager[Callable[[int, int, str], None]]":
+    from ftspec.view.survey import survey_view
+
+    return survey_view()
 
 
 @click.group(

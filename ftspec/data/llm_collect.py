@@ -19,6 +19,7 @@ from ftspec.plan.llm_data import RaftFacts
 from ftspec.store.digests import DigestCache
 
 _EXAMPLE_CHARS = 200
+_TOLD = 500  # rows between reports of progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +106,8 @@ def collect_text(
                     faults.append(item)
                 else:
                     rows.append(item)
+                if on_progress is not None and (len(rows) + len(faults)) % _TOLD == 0:
+                    on_progress(index, len(sources), "sources")
         except FtspecError as error:
             found.extend(_about(each, request, index) for each in error.diagnostics)
             shown = report_faults(faults, shown, found) if request.on_error == "fail" else shown

@@ -1,7 +1,7 @@
 """From split rows to the tokens of each side: limits of length, packing, and what became of every row."""
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from ftspec.data.llm_request import LlmRequest
@@ -89,12 +89,19 @@ class SideMaker:
     """Makes the sides of one request; `found` collects what is wrong with rows, `keep` their tokens."""
 
     def __init__(
-        self, request: LlmRequest, tokenizer: LlmTokenizer, render: tuple[str, ...], *, keep: bool
+        self,
+        request: LlmRequest,
+        tokenizer: LlmTokenizer,
+        render: tuple[str, ...],
+        *,
+        keep: bool,
+        on_row: Callable[[], None] | None = None,
     ) -> None:
         self._request = request
         self._tokenizer = tokenizer
         self._render = render
         self._keep = keep
+        self._on_row = on_row
         self._faults = 0
         self._highest = 0  # token
         self._made = 0  # rows that became tokens
@@ -108,6 +115,8 @@ class SideMaker:
         places = {row.id: row for row in rows}
         kept: list[TokenRow] = []
         for made in tokenize_rows(rows, self._tokenizer, render=self._render, train_on=request.train_on):
+            if self._on_row is not None:
+                self._on_row()
             if isinstance(made, RowRefusal):
                 side.refused += 1
                 self._refuse(made)

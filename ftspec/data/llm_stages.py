@@ -101,7 +101,9 @@ def split_llm(request: LlmRequest, ingested: Path, out: Path) -> tuple[Path | No
     return out, found
 
 
-def tokenize_llm(request: LlmRequest, divided: Path, out: Path) -> tuple[Path | None, Diagnostics]:
+def tokenize_llm(
+    request: LlmRequest, divided: Path, out: Path, *, on_progress: Progress | None = None
+) -> tuple[Path | None, Diagnostics]:
     """Write train.jsonl, test.jsonl, validation.jsonl (where there is one) and report.json into `out`: tokens,
     masks and packed sequences, as every backend trains and scores them."""
     found = Diagnostics()
@@ -121,7 +123,9 @@ def tokenize_llm(request: LlmRequest, divided: Path, out: Path) -> tuple[Path | 
     found.extend(more)
     if render is None:
         return None, found
-    sides, more = make_sides(request, train, validation, test, tokenizer, render, keep=True)
+    sides, more = make_sides(
+        request, train, validation, test, tokenizer, render, keep=True, on_progress=on_progress
+    )
     found.extend(more)
     if sides is None:
         return None, found

@@ -1,9 +1,11 @@
 """Survey of text data: the facts that an LLM plan rests on, from a cache when no byte has moved."""
 
 import hashlib
+import itertools
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from ftspec.store.digests import DigestCache
 
 SURVEY_VERSION = 3  # raise it when the same data and settings give other facts
 _STAGES = ("ingest", "split", "tokenize")
+_TOLD = 100  # rows between reports of progress
 _LENGTHS = ("lengths", "prompt_lengths", "completion_lengths", "sequence_lengths")
 
 _last: tuple[str, LlmDataset] | None = None  # the dataset read last in this process, for a following ingest
@@ -108,7 +111,14 @@ def _look(
     if parts is None:
         return None
     sides, more = make_sides(
-        request, parts.train, parts.validation, parts.test, tokenizer, render, keep=False
+        request,
+        parts.train,
+        parts.validation,
+        parts.test,
+        tokenizer,
+        render,
+        keep=False,
+        on_progress=on_progress,
     )
     found.extend(more)
     if sides is None:
@@ -131,15 +141,31 @@ def make_sides(
     render: tuple[str, ...],
     *,
     keep: bool,
+    on_progress: Progress | None = None,
 ) -> tuple[dict[str, Side] | None, Diagnostics]:
     """Tokens of train, test and, where it is asked for, validation; only counts unless `keep`."""
-    maker = SideMaker(request, tokenizer, render, keep=keep)
+    total = len(train) + len(validation or ()) + len(test)
+    maker = SideMaker(request, tokenizer, render, keep=keep, on_row=_counter(total, on_progress))
     sides = {"train": maker.make("train", train)}
     if validation is not None:
         sides["validation"] = maker.make("validation", validation)
     sides["test"] = maker.make("test", test)
     maker.finish()
     return (None if maker.found.has_errors else sides), maker.found
+
+
+def _counter(total: int, on_progress: Progress | None) -> Callable[[], None] | None:
+    """Counts rows, and reports every so many of them."""
+    if on_progress is None:
+        return None
+    counted = itertools.count(1)
+
+    def count() -> None:
+        done = next(counted)
+        if done % _TOLD == 0 or done == total:
+            on_progress(done, total, "rows")
+
+    return count
 
 
 def read_text_dataset(

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from ftspec.data.chat_template import (
     CONFIG_FILE,
@@ -24,6 +24,30 @@ from ftspec.store.digests import DigestCache
 _NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 _LEGACY = "special_tokens_map.json"
 _MODEL_CONFIGS = ("generation_config.json", "config.json")  # where an end token may stand as a number
+
+
+class Places(Sequence[tuple[int, int]]):
+    """Where each token of a text stands, (start, end). A few of them are looked up; a list of all would take
+    as long as a third of the tokenising itself."""
+
+    def __init__(self, encoding: Any) -> None:
+        self._encoding = encoding
+        self._count = len(encoding)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[int, int]: ...
+    @overload
+    def __getitem__(self, index: slice) -> "list[tuple[int, int]]": ...
+    def __getitem__(self, index: int | slice) -> "tuple[int, int] | list[tuple[int, int]]":
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(self._count))]
+        if not -self._count <= index < self._count:
+            raise IndexError(index)
+        place: tuple[int, int] = self._encoding.token_to_chars(index % self._count)
+        return place
 
 
 class LlmTokenizer:
@@ -79,11 +103,11 @@ class LlmTokenizer:
                 Diagnostic(code=CHAT_TEMPLATE_FAILED, detail=str(fault), about=("model", "base"))
             ) from fault
 
-    def encode(self, texts: Sequence[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
+    def encode(self, texts: Sequence[str]) -> list[tuple[list[int], "Places"]]:
         """Ids and their places in the text (in characters) for each text, control tokens recognised and
         none added."""
         encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        return [(encoding.ids, encoding.offsets) for encoding in encodings]
+        return [(encoding.ids, Places(encoding)) for encoding in encodings]
 
     def encode_inner(self, text: str) -> list[int]:
         """Ids of a piece that stands inside a text: after a newline, taken off again, so that tokenizers

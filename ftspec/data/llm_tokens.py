@@ -84,7 +84,7 @@ def _token_row(
     id: str,
     rendered: Rendered,
     ids: list[int],
-    offsets: list[tuple[int, int]],
+    offsets: Sequence[tuple[int, int]],
     tokenizer: LlmTokenizer,
     train_on: str,
 ) -> TokenRow:
@@ -108,12 +108,12 @@ def _token_row(
     return TokenRow(id=id, input_ids=array("i", ids), mask=mask, prompt_length=prompt_length)
 
 
-def _first_at(offsets: list[tuple[int, int]], start: int) -> int:
+def _first_at(offsets: Sequence[tuple[int, int]], start: int) -> int:
     """The first token that begins at `start` or behind it."""
     return bisect_left(offsets, start, key=lambda place: place[0])
 
 
-def _fits(rendered: Rendered, offsets: list[tuple[int, int]]) -> bool:
+def _fits(rendered: Rendered, offsets: Sequence[tuple[int, int]]) -> bool:
     """True if no token lies across the beginning or the end of a turn.
 
     Some tokenizers leave the space before a word out of the word's place: then the text between the two

@@ -8,6 +8,7 @@ from pathlib import Path
 from ftspec.data.request import DataRequest
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, Diagnostics
+from ftspec.driver.listening import Progress, survey_progress
 from ftspec.driver.lock_keys import model_key
 from ftspec.driver.requests import embedding_request, llm_request
 from ftspec.hardware.model import Hardware
@@ -58,10 +59,11 @@ def gather(
         project.create()  # before caches make the folder, which git would then see
     targets, here = read_targets(project.cache)
     found.extend(here)
-    if isinstance(spec, LlmSpec):
-        models, here = _llm_facts(spec, folder, project, locked)
-    else:
-        models, here = _embedding_facts(spec, folder, project, locked)
+    with survey_progress() as progress:
+        if isinstance(spec, LlmSpec):
+            models, here = _llm_facts(spec, folder, project, locked, progress)
+        else:
+            models, here = _embedding_facts(spec, folder, project, locked, progress)
     found.extend(here)
     model, baseline, data = models
     if hardware is None or model is None or data is None or found.has_errors:
@@ -92,7 +94,7 @@ _Facts = tuple[ModelFacts | None, ModelFacts | None, DataFacts | None]  # of bas
 
 
 def _embedding_facts(
-    spec: EmbeddingSpec, folder: Path, project: Project, locked: Locked
+    spec: EmbeddingSpec, folder: Path, project: Project, locked: Locked, progress: Progress | None
 ) -> tuple[_Facts, Diagnostics]:
     from ftspec.models.find import find_model
 
@@ -120,12 +122,14 @@ def _embedding_facts(
     data: DataFacts | None = None
     if model is not None:
         request = embedding_request(spec, folder, project)
-        data, here = _survey(request, model, spec.model.max_seq_length, project)
+        data, here = _survey(request, model, spec.model.max_seq_length, project, progress)
         found.extend(here)
     return (model, baseline, data), found
 
 
-def _llm_facts(spec: LlmSpec, folder: Path, project: Project, locked: Locked) -> tuple[_Facts, Diagnostics]:
+def _llm_facts(
+    spec: LlmSpec, folder: Path, project: Project, locked: Locked, progress: Progress | None
+) -> tuple[_Facts, Diagnostics]:
     from ftspec.data.llm_survey import survey_llm
     from ftspec.models.find import find_decoder
 
@@ -141,7 +145,8 @@ def _llm_facts(spec: LlmSpec, folder: Path, project: Project, locked: Locked) ->
     found.extend(_about(here, "model", "base"))
     if model is None:
         return (None, None, None), found
-    data, here = survey_llm(llm_request(spec, folder, model, project), project.cache)
+    request = llm_request(spec, folder, model, project)
+    data, here = survey_llm(request, project.cache, on_progress=progress)
     found.extend(here)
     return (model, None, data), found
 
@@ -168,7 +173,11 @@ def read_targets(cache: Path) -> tuple[Sequence[Target], Diagnostics]:
 
 
 def _survey(
-    request: DataRequest, model: ModelFacts, max_seq_length: int | None, project: Project
+    request: DataRequest,
+    model: ModelFacts,
+    max_seq_length: int | None,
+    project: Project,
+    progress: Progress | None,
 ) -> tuple[EmbeddingDataFacts | None, Diagnostics]:
     from ftspec.data.survey import survey
 
@@ -182,4 +191,5 @@ def _survey(
             about=("model", "base"),
         )
         return None, found
-    return survey(request, tokenizer, max_seq_length or model.max_seq_length, project.cache)
+    length = max_seq_length or model.max_seq_length
+    return survey(request, tokenizer, length, project.cache, on_progress=progress)

@@ -54,7 +54,7 @@ def _make_text_data(
     if stage == "split":
         return split_llm(request, output("ingest"), out)[1]
     assert stage == "tokenize", stage
-    return tokenize_llm(request, output("split"), out)[1]
+    return tokenize_llm(request, output("split"), out, on_progress=on_progress)[1]
 
 
 def check_evidence(plan: Plan, output: Output) -> Diagnostics:

@@ -260,3 +260,15 @@ def test_bytes_are_the_same_under_another_hash_seed_and_locale(tmp_path: Path, c
         outs.append({str(p.relative_to(out)): p.read_bytes() for p in files})
     assert len(outs[0]) == 11
     assert outs[0] == outs[1]
+
+
+def test_progress_counts_sources_then_rows(tmp_path: Path, chat_base: Path) -> None:
+    told: list[tuple[int, int, str]] = []
+    write_lines(tmp_path / "pairs.jsonl", texts(600))
+    request = llm_request(tmp_path, chat_base, pair_source("pairs.jsonl"))
+    survey_llm(request, tmp_path / "cache", on_progress=lambda *each: told.append(each))
+    assert told[:2] == [(0, 1, "sources"), (1, 1, "sources")]
+    assert told[2:] == [(done, 600, "rows") for done in range(100, 700, 100)]
+    told.clear()
+    survey_llm(request, tmp_path / "cache", on_progress=lambda *each: told.append(each))
+    assert told == []

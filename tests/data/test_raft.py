@@ -12,7 +12,7 @@ from ftspec.data.distractors import Distractors
 from ftspec.data.llm_rows import RaftDocument
 from ftspec.data.llm_stages import ingest_llm, split_llm
 from ftspec.data.llm_survey import survey_llm
-from ftspec.data.raft import RaftQuestion, check_completion, extractive_answer, raft_row
+from ftspec.data.raft import RaftQuestion, _places, check_completion, extractive_answer, raft_row
 from ftspec.data.sentences import around, sentences
 from ftspec.diagnostics import codes
 from ftspec.plan.frozen import FrozenMap
@@ -399,3 +399,20 @@ def test_squad(tmp_path: Path, chat_base: Path) -> None:
     train, test = ({row["raft"]["oracle"] for row in side} for side in sides.values())
     assert not train & test
     assert abs(len(sides["test"]) / raft.questions - 0.25) < 0.01
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize(
+    ("span", "text"),
+    [
+        ("an", "an ant, and an_ an2 (an) an"),
+        ("aa", "aaaa aa éaa"),
+        ("a.b", "a.b axb a.b_"),
+        ("(x)", "(x)(x) y(x)"),
+        ("none", ""),
+    ],
+)
+def test_answers_are_found_as_a_pattern_finds_them(span: str, text: str, whole: bool) -> None:
+    pattern = (r"(?<!\w){}(?!\w)" if whole else "{}").format(re.escape(span))
+    expected = [match.span() for match in re.finditer(pattern, text)]
+    assert list(_places(span, text, whole=whole)) == expected
