@@ -146,6 +146,7 @@ ELSEWHERE = {
     "FTS636": ("a run", "driver/test_contract.py"),
     "FTS635": ("a repository of git", "driver/test_contract.py"),
     "FTS687": ("a finished run", "e2e/test_revert.py"),
+    "FTS688": ("two finished runs", "e2e/test_extend.py"),
     "FTS640": ("a registered model", "serve/test_serve.py"),
     "FTS641": ("a registered adapter", "driver/test_merge.py"),
     "FTS642": ("a registered adapter", "store/test_registry_llm.py"),

@@ -7,11 +7,11 @@ from typing import Any
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, FtspecError
+from ftspec.driver.compile import with_store
 from ftspec.driver.conclude import now, run_evidence_stages
 from ftspec.driver.current import current_of
 from ftspec.driver.execute import run_data_stages, run_program_stages
 from ftspec.driver.inputs import require_unmoved
-from ftspec.driver.lookup import stored_stages
 from ftspec.driver.register import export_target
 from ftspec.driver.running import Observe, Run, earlier_seconds, environment_of
 from ftspec.evaluate.outcome import ApplyResult, read_result
@@ -19,7 +19,7 @@ from ftspec.plan.codec import digest
 from ftspec.plan.contract import Contract
 from ftspec.plan.facts import Machine
 from ftspec.plan.model import Action, Plan
-from ftspec.plan.stages import program_stages, stage_documents, with_stages
+from ftspec.plan.stages import program_stages, stage_documents
 from ftspec.plan.text import plan_to_json
 from ftspec.store.artifacts import Artifacts
 from ftspec.store.files import write_atomically
@@ -54,7 +54,8 @@ def apply_plan(
     plan, kept with the run. A version that was registered before becomes current again. `machine` is the one that it runs on, where it was planned for another.
     """
     with project_lease(project, purpose, notify=notify) as lease:
-        plan = with_stages(plan, stored_stages(project))
+        promised = plan.extends
+        plan, told = with_store(plan, project, target, machine=machine, whole=True)
         plan_digest = digest(plan)
         artifacts = Artifacts(project)
         if all(stage.action is Action.REUSE for stage in plan.stages):
@@ -83,6 +84,9 @@ def apply_plan(
             environment_of(run)  # missing packages are told before the data is read
         write_atomically(run.folder / "plan.json", plan_to_json(plan, contract))
         run.seconds.update(earlier_seconds(run.folder))
+        if promised is not None and plan.extends != promised:
+            for each in told:  # the plan that was shown says otherwise
+                run.emit("train", "warning", code=each.code.id, detail=each.detail)
         try:
             run_data_stages(run)
             run_program_stages(run)

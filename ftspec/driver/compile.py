@@ -10,6 +10,8 @@ from ftspec.driver.calibrate import calibrations
 from ftspec.driver.facts import World, gather
 from ftspec.driver.lookup import stored_stages
 from ftspec.hardware.model import Hardware
+from ftspec.plan.continuation import extendable
+from ftspec.plan.extension import with_extension
 from ftspec.plan.facts import Machine
 from ftspec.plan.invariants import check_complete
 from ftspec.plan.model import Plan
@@ -18,6 +20,7 @@ from ftspec.source.load import Document, load_document
 from ftspec.spec.check import check_spec
 from ftspec.spec.kinds import AnySpec
 from ftspec.store.project import Project
+from ftspec.target.model import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +97,26 @@ def compile_document(
     found.extend(here)
     if plan is None or found.has_errors:
         return None, found
-    plan = with_stages(plan, stored_stages(project))
+    target = next(each for each in world.targets if each.name == plan.execution.backend)
+    plan, here = with_store(plan, project, target)
+    found.extend(here)
     return Compilation(plan=plan, spec=spec, document=document, world=world), found
+
+
+def with_store(
+    plan: Plan, project: Project, target: Target, *, machine: Machine | None = None, whole: bool = False
+) -> tuple[Plan, Diagnostics]:
+    """The plan with what the store holds of it: outputs of stages, and a shorter training to go on from.
+    `machine`: that it runs on, where it was planned for another. `whole` as for `find_extension`."""
+    plan = with_stages(plan, stored_stages(project))
+    if not extendable(plan) or not project.runs.is_dir():
+        return with_extension(plan, None), Diagnostics()
+    from ftspec.driver.extension import find_extension
+
+    extension, found = find_extension(
+        plan, project, target, machine_digest=(machine or plan.machine).digest, whole=whole
+    )
+    return with_extension(plan, extension), found
 
 
 def _placed(found: Diagnostic, document: Document, path: Path) -> Diagnostic:

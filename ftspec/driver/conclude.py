@@ -14,6 +14,7 @@ from ftspec.evaluate.outcome import ApplyResult, read_result
 from ftspec.plan.fingerprints import realisation_fingerprint, semantic_fingerprint
 from ftspec.plan.model import Action
 from ftspec.plan.stages import predicted_seconds, with_stages
+from ftspec.store.extension import read_extension
 from ftspec.store.run_record import EstimateRecord, ModelRecord, RunRecord, StageRecord, finish_run
 
 
@@ -127,6 +128,7 @@ def _record(
         versions=dict(versions),
         model=model,
         tainted=run.tainted,
+        extended_from=read_extension(run.output("train")),
     )
 
 

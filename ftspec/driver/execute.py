@@ -2,12 +2,19 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from ftspec.diagnostics.model import FtspecError
+from ftspec.driver.extension import keeps_state, train_key_of, versions_in
 from ftspec.driver.inputs import DATA_KINDS, MODEL_KINDS, moved_inputs, require_unmoved
 from ftspec.driver.running import Run, environment_of, raise_errors, timed
+from ftspec.plan.codec import HASH_VERSION, hash_of
+from ftspec.plan.extension import NOTE, STATE, state_document
 from ftspec.plan.stages import GRAPHS, data_stages, program_stages
+from ftspec.store.artifacts import MANIFEST
+from ftspec.store.run_record import read_record
 
 
 def run_data_stages(run: Run) -> None:
@@ -42,6 +49,7 @@ def run_program_stages(run: Run) -> None:
     from ftspec.driver.disk import check_disk
     from ftspec.driver.inprocess import check_evidence
     from ftspec.lower.lower import LowerInputs, lower
+    from ftspec.lower.state import KEEP_STATE
     from ftspec.run.launch import launch
 
     raise_errors(check_evidence(run.plan, run.output))
@@ -55,11 +63,15 @@ def run_program_stages(run: Run) -> None:
         reused={name: run.output(name) for name in program_stages(run.plan) if name not in missing},
     )
     raise_errors(lower(run.plan, run.target, inputs, run.folder)[1])
+    keeps = "train" in missing and keeps_state(run.plan, run.target)
+    if "train" in missing:
+        _begin_with_state(run)
     try:
         outcome = launch(
             run.folder,
             on_event=run.watch,
             interpreter=str(environment.interpreter),
+            environment={KEEP_STATE: "1"} if keeps else {},
         )
     finally:
         run.note_moved(moved_inputs(run.plan, run.project, MODEL_KINDS), spoils=True)
@@ -68,6 +80,46 @@ def run_program_stages(run: Run) -> None:
     raise_errors(outcome.diagnostics)
     unfinished = [name for name in missing if run.artifacts.find(name, run.stage(name).key) is None]
     assert not unfinished, f"the program ended well without finishing {unfinished}"
+
+
+def _begin_with_state(run: Run) -> None:
+    """Place the last state of the training that this one extends, where the run has no later one of its own."""
+    from ftspec.lower.state import place_state
+
+    extension = run.plan.extends
+    if extension is None:
+        return
+    record, _ = read_record(run.project.runs / extension.run_id)
+    assert record is not None, "it was read when the extension was found"
+    key = hash_of(_state_document(run, train_key_of(record)))
+    place_state(
+        run.folder,
+        run.artifacts.path(STATE, key),
+        key=run.stage("train").key,
+        step=extension.step,
+        note=(NOTE, asdict(extension)),
+        wanted=lambda path: str(path) != MANIFEST,
+    )
+
+
+def _state_document(run: Run, train_key: str) -> dict[str, Any]:
+    return state_document(
+        run.plan,
+        train_key,
+        machine_digest=run.machine.digest,
+        versions=versions_in(environment_of(run)),
+    )
+
+
+def _store_state(run: Run, out: Path) -> None:
+    """What a longer training can go on from, as an artefact of its own. None is kept of a run whose inputs moved."""
+    from ftspec.lower.state import take_state
+
+    scratch = run.folder / "scratch" / STATE
+    if take_state(out, scratch) and not run.tainted:
+        document = _state_document(run, run.stage("train").key)
+        run.lease.require()
+        run.artifacts.publish(STATE, hash_of(document), scratch, document, algorithm=HASH_VERSION)
 
 
 def _take_over(run: Run, name: str) -> None:
@@ -81,6 +133,11 @@ def _take_over(run: Run, name: str) -> None:
     state = json.loads(done.read_text(encoding="utf-8"))
     if state["key"] != run.stage(name).key:
         return
+    info = json.loads((out / "info.json").read_text(encoding="utf-8"))
+    if name == "train":
+        _store_state(run, out)
+        if info.get("resumed_from_step") is None:
+            (out / NOTE).unlink(missing_ok=True)  # what was placed was lost: it did begin at its start
     scratch = run.folder / "scratch" / name
     shutil.rmtree(scratch, ignore_errors=True)
     link_tree(out, scratch)
@@ -88,7 +145,6 @@ def _take_over(run: Run, name: str) -> None:
     if run.spoiled:
         done.unlink()  # the next attempt makes it again
     run.took(name, float(state["seconds"]))
-    info = json.loads((out / "info.json").read_text(encoding="utf-8"))
     peak = info.get("peak_memory_bytes")
     if peak is not None:
         run.peak_memory_bytes = max(run.peak_memory_bytes or 0, int(peak))

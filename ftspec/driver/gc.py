@@ -1,5 +1,5 @@
 """What may go: all that neither promotions, nor ftspec.lock, nor the newest run of a spec, nor an unfinished
-run reaches."""
+run reaches. The state that a longer training could go on from stays with the newest run of a spec alone."""
 
 import json
 import os
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ftspec.diagnostics.model import FtspecError
 from ftspec.driver.promote import now
+from ftspec.plan.extension import STATE
 from ftspec.plan.model import Plan
 from ftspec.plan.text import plan_from_json
 from ftspec.run.folder import is_finished, run_folders
@@ -130,6 +131,7 @@ def _reach(
             waiting_runs.add(promotion.run_id)
         if promotion.comparison is not None:
             reached.artifacts.add(store.path("promotion", promotion.comparison))
+    reached.artifacts.update(_last_states(store, [records[run_id] for run_id in newest.values()]))
     waiting_runs |= {folder.name for folder in run_folders(project) if not is_finished(folder)}
     while waiting_versions or waiting_runs:
         for place in waiting_versions:
@@ -189,6 +191,15 @@ def _stages(project: Project, store: Artifacts, run_id: str, record: RunRecord |
     except (OSError, ValueError, KeyError, TypeError):
         return  # a run that was killed before its plan was written has no stages yet
     yield from (store.path(name, key) for name, key in stages)
+
+
+def _last_states(store: Artifacts, records: Iterable[RunRecord]) -> Iterator[Path]:
+    """Of the newest run of each spec, which is the one that is made longer. An unfinished run has its own link to
+    what it goes on from."""
+    trained = {record.stage_key("train") for record in records}
+    return (
+        each.path for each in store.all() if each.stage == STATE and each.document.get("train") in trained
+    )
 
 
 def _plan(project: Project, run_id: str) -> Plan | None:

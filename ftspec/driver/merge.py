@@ -26,6 +26,7 @@ from ftspec.lower.lower import LowerInputs, lower
 from ftspec.models.decoder import read_decoder_facts
 from ftspec.plan.codec import hash_of
 from ftspec.plan.llm import LlmPlan
+from ftspec.plan.model import Extension
 from ftspec.plan.text import plan_from_json
 from ftspec.run.logtext import clean_tail, secrets_of
 from ftspec.store.artifacts import Artifacts
@@ -261,6 +262,7 @@ def _assemble(
         parity=parity,
     )
     evidence, verdict = read_evidence(evaluated.path), read_verdict(judged.path)
+    extended = passport.get("extended_from")
     write_card(
         folder,
         plan,
@@ -269,6 +271,7 @@ def _assemble(
         passport["environment"],
         trained=trained,
         tainted=passport.get("tainted", ()),
+        extended=None if extended is None else Extension(**extended),
     )
 
 

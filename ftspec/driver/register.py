@@ -16,6 +16,7 @@ from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.llm import LlmPlan
 from ftspec.plan.model import Plan
 from ftspec.plan.space import space_id_of, weights_of
+from ftspec.store.extension import read_extension
 from ftspec.store.files import file_sha256, files_below, write_atomically
 from ftspec.store.project import Project
 from ftspec.store.registry import ADAPTER, RegisteredModel, find_model_version, register_model
@@ -49,7 +50,16 @@ def assemble_model(
         shutil.copytree(train / ADAPTER, partial / ADAPTER)
     shutil.copyfile(train / "curve.jsonl", partial / TRAINING_LOG)
     trained = read_trained(train) if isinstance(plan, LlmPlan) else None
-    write_card(partial, plan, evidence, verdict, dict(versions), trained=trained, tainted=tainted)
+    write_card(
+        partial,
+        plan,
+        evidence,
+        verdict,
+        dict(versions),
+        trained=trained,
+        tainted=tainted,
+        extended=read_extension(train),
+    )
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
 

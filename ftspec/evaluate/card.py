@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ftspec.plan.continuation import warm_start_of
 from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.fingerprints import semantic_fingerprint
 from ftspec.plan.llm import LlmPlan
-from ftspec.plan.model import Plan
+from ftspec.plan.model import Extension, Plan
 
 CARD = "README.md"
 PASSPORT = "ftspec.json"
@@ -32,16 +33,17 @@ def write_card(
     *,
     trained: Trained | None = None,
     tainted: Sequence[str] = (),
+    extended: Extension | None = None,
 ) -> None:
     """Write README.md (replacing the one that the training library made) and ftspec.json.
 
     `environment` holds versions by package name; `trained` says what training left behind, which the
-    card of an LLM speaks of; `tainted` names inputs that changed during the run. Both files depend on the arguments alone: no time, no path of this machine.
+    card of an LLM speaks of; `tainted` names inputs that changed during the run; `extended` is the training that its own went on from. Both files depend on the arguments alone: no time, no path of this machine.
     """
     assert (trained is not None) == isinstance(plan, LlmPlan)
-    text = card_text_of(plan, evidence.summary, verdict, environment, trained, tainted)
+    text = card_text_of(plan, evidence.summary, verdict, environment, trained, tainted, extended)
     (folder / CARD).write_text(text, encoding="utf-8")
-    document = passport(plan, evidence.summary, verdict, environment, trained, tainted)
+    document = passport(plan, evidence.summary, verdict, environment, trained, tainted, extended)
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / PASSPORT).write_text(text + "\n", encoding="utf-8")
 
@@ -53,6 +55,7 @@ def passport(
     environment: Mapping[str, str],
     trained: Trained | None = None,
     tainted: Sequence[str] = (),
+    extended: Extension | None = None,
 ) -> dict[str, Any]:
     """Where the model came from, how it is to be read, and what was measured, as JSON values."""
     return {
@@ -68,6 +71,7 @@ def passport(
             "digest": plan.model.facts.digest,
         },
         "warm_start": _warm_start(plan),
+        "extended_from": None if extended is None else asdict(extended),
         "data": {
             "digest": plan.data.facts.digest,
             "sources": [
@@ -99,6 +103,7 @@ def card_text_of(
     environment: Mapping[str, str],
     trained: Trained | None = None,
     tainted: Sequence[str] = (),
+    extended: Extension | None = None,
 ) -> str:
     """README.md: front matter of the hub, then what was measured, on what, and how it was made."""
     lines = [
@@ -113,6 +118,7 @@ def card_text_of(
         f"Against its baseline: {markdown_text(finding(summary))}.",
         "",
         *_warm_start_lines(plan),
+        *_extension_lines(plan, extended),
         *_taint_lines(tainted),
         *evidence_lines(summary),
         *gate_lines(verdict),
@@ -143,6 +149,18 @@ def _warm_start_lines(plan: Plan) -> Iterator[str]:
         f"**Warm start.** Training started from the weights of {markdown_text(started.name)} "
         f"{markdown_text(started.version)} (`{plan.model.facts.digest}`), a model of the same project, and from "
         "nothing else of it: neither its learning-rate curve nor its optimizer's state."
+    )
+    yield ""
+
+
+def _extension_lines(plan: Plan, extended: Extension | None) -> Iterator[str]:
+    if extended is None:
+        return
+    yield (
+        f"**Extended from step {extended.step:,}.** Training went on from the last state of run "
+        f"{markdown_text(extended.run_id)} (weights, optimizer, place in the data and in its random numbers), whose "
+        f"{extended.step:,} steps are the first of these {plan.train.total_steps:,}. The training log of those steps "
+        "has the intervals of that run."
     )
     yield ""
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from ftspec.evaluate.evidence import Summary, read_summary
 from ftspec.evaluate.gates import Verdict, read_verdict
-from ftspec.plan.model import Plan
+from ftspec.plan.model import Extension, Plan
 from ftspec.store.artifacts import Artifacts
+from ftspec.store.extension import read_extension
 from ftspec.store.project import Project
 from ftspec.store.run_record import RunRecord, all_records
 
@@ -33,6 +34,7 @@ class ApplyResult:
     predicted_peak_memory_bytes: int | None
     resumed_from_step: int | None = None
     tainted: tuple[str, ...] = ()  # inputs that changed while it ran, in words
+    extended_from: Extension | None = None  # the training that its own went on from
     current_before: str | None = None  # version that was current, where this apply made another one so
 
     def as_new(self, *, resumed_from_step: int | None) -> "ApplyResult":
@@ -68,6 +70,7 @@ def read_result(project: Project, plan: Plan, plan_digest: str) -> ApplyResult |
         peak_memory_bytes=record.estimate.measured_peak_memory_bytes,
         predicted_peak_memory_bytes=record.estimate.predicted_peak_memory_bytes,
         tainted=record.tainted,
+        extended_from=read_extension(artifacts.path("train", keys["train"])),
     )
 
 

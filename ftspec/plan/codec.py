@@ -27,6 +27,7 @@ VOLATILE = (
     "stages.*.action",
     "stages.*.reason",
     "estimates",  # calibrated by earlier runs
+    "extends",  # a cheaper way to the same weights
 )
 
 # Whether a value was written or left to its default: the value itself counts. And how a file of it is laid out.

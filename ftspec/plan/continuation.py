@@ -8,13 +8,13 @@ optimizer or data position is kept.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from ftspec.plan.codec import hash_of
 from ftspec.plan.embedding import EmbeddingPlan
-from ftspec.plan.model import Plan, TrainPlan
+from ftspec.plan.model import Extension, Plan, TrainPlan
 from ftspec.plan.stages import stage_documents
 
 STORE = "store"  # where a base that is a registered model of this project comes from
@@ -62,12 +62,14 @@ class WarmStart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Continuation:
-    """`form` is the best that can be had. `refused`: why the new training is no extension of the old one."""
+    """`form` is the best that can be had. `refused`: why the new training is no extension of the old one.
+    `extends`: what `apply` of the new plan goes on from, as the store is now."""
 
     form: Form
     refused: tuple[Refusal, ...] = ()
     warm_start: WarmStart | None = None
     steps: tuple[int, int] | None = None  # of the old training and of the new one
+    extends: Extension | None = None
 
 
 # Decided by the length of a run, or judged by the curve itself.
@@ -124,13 +126,20 @@ def continuation(old: Plan, new: Plan) -> Continuation:
     steps = (old.train.total_steps, new.train.total_steps)
     started = warm_start_of(new)
     if same_weights(old, new):
-        return Continuation(form=Form.RESUME, warm_start=started, steps=steps)
+        return Continuation(form=Form.RESUME, warm_start=started, steps=steps, extends=new.extends)
     refused = tuple(_refusals(old, new))
     if not refused:
-        return Continuation(form=Form.EXTEND, warm_start=started, steps=steps)
+        return Continuation(form=Form.EXTEND, warm_start=started, steps=steps, extends=new.extends)
     changed_base = old.model.facts.digest != new.model.facts.digest
     form = Form.WARM_START if started is not None and changed_base else Form.NONE
-    return Continuation(form=form, refused=refused, warm_start=started, steps=steps)
+    return Continuation(form=form, refused=refused, warm_start=started, steps=steps, extends=new.extends)
+
+
+def extendable(plan: Plan) -> bool:
+    """Whether a longer training can begin like this one at all: then its last state is worth keeping."""
+    longer = replace(plan.train, total_steps=plan.train.total_steps + 1)
+    last = plan.train.total_steps - 1
+    return not any(_kept(plan)) and learning_rate(plan.train, last) == learning_rate(longer, last)
 
 
 def _refusals(old: Plan, new: Plan) -> Iterator[Refusal]:

@@ -220,6 +220,14 @@ class PlanNote:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Extension:
+    """A finished training that is the beginning of another one, step by step, and whose last state is kept."""
+
+    run_id: str
+    step: int  # its last one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     kind: str
     name: str
@@ -242,6 +250,7 @@ class Plan:
     fidelity: tuple[FieldFidelity, ...] = ()  # in the order of the leaves
     stages: tuple[Stage, ...] = ()
     estimates: Estimates | None = None
+    extends: Extension | None = None  # what training goes on from, as the store is now; None: its start
     format_version: str = FORMAT_VERSION
 
 

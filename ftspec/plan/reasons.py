@@ -66,4 +66,5 @@ class Reason(StrEnum):
     ARTIFACT_MATCHES = "artifact_matches"  # same key, verified
     ARTIFACT_TAINTED = "artifact_tainted"  # same key, but its inputs changed while it was made
     VERSION_NOT_CURRENT = "version_not_current"  # registered before, and another version is current since
+    EXTENDS = "extends"  # training goes on from the last state of a shorter one
     INPUT_CHANGED = "input_changed"  # an earlier run exists, but its key differs

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostics
 from ftspec.plan.codec import hash_of
+from ftspec.plan.model import Extension
 from ftspec.store.artifacts import Artifact, Artifacts
 from ftspec.store.files import write_atomically
 from ftspec.store.ledger import Ledger
@@ -95,6 +96,7 @@ class RunRecord:
     versions: dict[str, str]
     model: ModelRecord | None = None  # None: not registered
     tainted: tuple[str, ...] = ()  # inputs that changed while it ran, in words; such a run is not promoted
+    extended_from: Extension | None = None  # the training that its own went on from
     format_version: str = FORMAT_VERSION
 
     @property

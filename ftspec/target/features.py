@@ -38,6 +38,7 @@ class Feature(StrEnum):
     EARLY_STOPPING = "early_stopping"
     KEEP_BEST = "keep_best"
     RESUME = "resume"
+    EXTEND = "extend"  # a longer training goes on from the last state of a finished one, to the same bytes
     RUN_CHECKS = "run_checks"  # rising loss and collapse are judged while it trains
     # how a machine gets there
     BF16 = "bf16"

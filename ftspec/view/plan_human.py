@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ftspec.diagnostics.code import find_code
 from ftspec.hardware.model import format_bytes
 from ftspec.plan.embedding import EmbeddingExecutionPlan
-from ftspec.plan.model import Action, Plan, Value
+from ftspec.plan.model import Action, Plan, Stage, Value
 from ftspec.plan.reasons import Reason
 from ftspec.plan.stages import predicted_seconds
 from ftspec.view.amounts import seconds_text, value_text
@@ -148,11 +148,19 @@ def why(plan: Plan, field: str) -> str:
     return PROSE[last.reason]
 
 
+def stage_reason(plan: Plan, stage: Stage) -> str:
+    """Why a stage runs, or does not; of an extended training also which one it goes on from."""
+    extended = plan.extends
+    if stage.reason is not Reason.EXTENDS or extended is None:
+        return PROSE[stage.reason]
+    return f"goes on from step {extended.step:,} of run {safe(extended.run_id)} (extend)"
+
+
 def _stages(plan: Plan, width: int) -> Iterator[Line]:
     for stage in plan.stages:
         style = BUSY if stage.action is Action.RUN else GOOD
         yield from columns(
-            [(stage.name, ""), (stage.action.value, style), (PROSE[stage.reason], QUIET)],
+            [(stage.name, ""), (stage.action.value, style), (stage_reason(plan, stage), QUIET)],
             (_LABEL, 8),
             width=width,
         )

@@ -8,7 +8,7 @@ from ftspec.plan.codec import digest
 from ftspec.plan.model import Action, Plan
 from ftspec.view.amounts import seconds_text, value_text
 from ftspec.view.fidelity import differences, fidelity_summary
-from ftspec.view.plan_human import short_hash, why
+from ftspec.view.plan_human import short_hash, stage_reason, why
 from ftspec.view.plan_sentences import (
     data_sentences,
     evidence_sentences,
@@ -16,7 +16,6 @@ from ftspec.view.plan_sentences import (
     objective_sentence,
     schedule_sentence,
 )
-from ftspec.view.reasons import PROSE
 from ftspec.view.safe_text import safe
 
 MARKER = "<!-- ftspec:plan -->"  # finds the comment that is updated in place
@@ -83,7 +82,10 @@ def _stages(plan: Plan) -> list[str]:
     if not plan.stages:
         return []
     head = ["", "<details><summary>Stages</summary>", "", "| stage | action | reason |", "|---|---|---|"]
-    rows = [f"| {escape(item.name)} | {item.action} | {PROSE[item.reason]} |" for item in plan.stages]
+    rows = [
+        f"| {escape(item.name)} | {item.action} | {escape(stage_reason(plan, item))} |"
+        for item in plan.stages
+    ]
     return [*head, *rows, "", "</details>"]
 
 

@@ -60,5 +60,6 @@ PROSE: dict[Reason, str] = {
     Reason.ARTIFACT_MATCHES: "stored, and its inputs are the same",
     Reason.ARTIFACT_TAINTED: "an input changed while it was made",
     Reason.VERSION_NOT_CURRENT: "its version is stored, and another one is current",
+    Reason.EXTENDS: "goes on from the last state of a finished training",
     Reason.INPUT_CHANGED: "an input changed since it was stored",
 }

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,6 +40,8 @@ class ResultDocument(BaseModel):
     """One entry per bound, with its outcome and reason."""
     resumed_from_step: int | None = None
     """Optimizer step of the checkpoint that training went on from."""
+    extended_from: dict[Literal["run_id", "step"], str | int] | None = None
+    """The finished training whose last state this one went on from, and its last step; null: it began at its start."""
     tainted: list[str] = Field(default_factory=list)
     """Inputs that changed while the run went on; such a run is not promoted. Empty: none did."""
     current_before: str | None = None
@@ -61,6 +64,7 @@ def result_document(result: ApplyResult) -> dict[str, Any]:
         else {"name": result.model_name, "version": result.model_version},
         gates=verdict_document(result.gates)["gates"],
         resumed_from_step=result.resumed_from_step,
+        extended_from=None if result.extended_from is None else asdict(result.extended_from),
         tainted=list(result.tainted),
         current_before=result.current_before,
     )
@@ -88,6 +92,11 @@ def render_result(result: ApplyResult, *, spec_path: str, width: int, color: boo
         )
     else:
         lines.append(f"Run {result.run_id} took {seconds_text(result.seconds)}{_prediction(result)}.")
+    if result.extended_from is not None:
+        one = result.extended_from
+        lines.append(
+            f"Its training extends that of run {safe(one.run_id)}: it went on from step {one.step:,}."
+        )
     model = _relative(result.model_path)
     if result.tainted:
         lines.append("Tainted: these inputs changed while it ran, so what it was made from is not certain.")
