@@ -5,6 +5,7 @@ import re
 import stat
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,54 @@ def test_no_apply_is_broken_off_by_another() -> None:
     assert len(set(groups.values())) == 1
 
 
+def test_caches_are_kept_whatever_a_gate_says_and_only_by_those_that_apply() -> None:
+    """`actions/cache` alone saves after success only, and of a pull request it would save too."""
+    for path, name, job in _jobs():
+        steps = job["steps"]
+        used = [step.get("uses", "").partition("@")[0] for step in steps]
+        assert "actions/cache" not in used
+        ours = [step for step in steps if step.get("uses", "").startswith("./")]
+        restore = used.index("actions/cache/restore")
+        assert used.index("actions/checkout") < restore < steps.index(ours[0]), path.name
+        applies = any(step["with"]["command"] == "apply" for step in ours)
+        assert ("actions/cache/save" in used) == applies, (path.name, name)
+        if not applies:
+            continue
+        save = steps[-1]
+        assert save["uses"].startswith("actions/cache/save@")
+        assert steps[-2] is ours[-1]
+        assert save["if"].startswith("always() && steps.apply.outcome != 'skipped' && ")
+        assert "runner.environment == 'github-hosted'" in save["if"]
+        assert save["with"] == {
+            key: value for key, value in steps[restore]["with"].items() if key != "restore-keys"
+        }
+
+
+def test_ftspec_is_pinned_in_one_place() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pins = (WORKFLOWS[0].parent / "constraints-ftspec.txt").read_text(encoding="utf-8").splitlines()
+    assert [line for line in pins if not line.startswith("#")] == [f"ftspec=={project['version']}"]
+    for _, step in _steps():
+        assert "==" not in step.get("with", {}).get("package", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [("# all\nftspec==0.1.0\ntorch==2\n", 0), ("ftspec @ git+https://x/y@1\n", 0), ("torch==2\n", 1),
+     ("# ftspec==0.1.0\nftspec-more==1\n", 1), (None, 1)],
+)  # fmt: skip
+def test_nothing_is_installed_unpinned(tmp_path: Path, text: str | None, code: int) -> None:
+    machine = Machine(tmp_path)
+    (tmp_path / "bin" / "ftspec").rename(tmp_path / "bin" / "python")
+    if text is not None:
+        (machine.work / "constraints-ftspec.txt").write_text(text)
+    done = machine.run("Install", package="ftspec[accelerate]\n\na model==2 ; x\n")
+    assert done.returncode == code, done.stderr
+    assert ("::error" in done.stdout) == bool(code)
+    pip = "<-m><pip><install><--quiet><--disable-pip-version-check><--constraint=constraints-ftspec.txt><-->"
+    assert machine.commands() == ([] if code else [f"{pip}<ftspec[accelerate]><a model==2 ; x>"])
+
+
 def test_actions_are_pinned_and_called_with_inputs_that_they_have() -> None:
     inputs = _read(ACTION)["inputs"].keys()
     outputs = _read(ACTION)["outputs"].keys()
@@ -97,7 +146,7 @@ def test_the_plan_that_is_applied_is_the_one_that_was_kept() -> None:
     assert kept["with"]["name"] == taken["with"]["name"] == "ftspec-plans-${{ github.sha }}"
     assert apply["needs"] == "plan"
     assert plan["outputs"]["digest"] == "${{ steps.plan.outputs.digest }}"
-    assert apply["steps"][-1]["with"]["digest"] == "${{ needs.plan.outputs.digest }}"
+    assert apply["steps"][-2]["with"]["digest"] == "${{ needs.plan.outputs.digest }}"
 
 
 def test_what_was_applied_last(tmp_path: Path, repository: Repository) -> None:
@@ -222,6 +271,18 @@ def test_since(tmp_path: Path, since: str, shown: str) -> None:
     assert machine.commands() == [f"<plan><--all><--format><github><--out-dir=plans>{shown}"]
 
 
+def test_a_plan_that_lay_there_is_not_this_one(tmp_path: Path) -> None:
+    """Where a runner keeps its folders and nothing could be planned, nothing is said of plans or applied."""
+    machine = Machine(tmp_path, f"{PLANS.rpartition(';')[0]}")
+    machine.run("Run")
+    machine.output.unlink()
+    machine.summary.unlink()
+    (tmp_path / "bin" / "ftspec").write_text("#!/bin/bash\nexit 64\n")
+    assert machine.run("Run", args="--no-such-option").returncode == 0
+    assert machine.outputs() == {"exit-code": "64"}
+    assert not machine.summary.exists()
+
+
 def test_apply_takes_only_what_was_planned(tmp_path: Path) -> None:
     machine = Machine(tmp_path, PLANS)
     machine.run("Run")
@@ -273,7 +334,6 @@ def test_a_comment_that_cannot_be_posted_fails_no_plan(tmp_path: Path) -> None:
     machine = Machine(tmp_path, "exit 1")
     (machine.work / "plans").mkdir()
     given = {"GITHUB_REPOSITORY": "acme/search", "FTSPEC_PR": "7"}
-    assert machine.run("Comment", **given).stdout == ""
     (machine.work / "plans" / "comment.md").write_text("x")
     done = machine.run("Comment", **given)
     assert done.returncode == 0
@@ -290,6 +350,7 @@ def test_commands_of_the_action_exist() -> None:
 def test_comments_are_for_pull_requests_of_the_repository_itself() -> None:
     step = next(step for step in _read(ACTION)["runs"]["steps"] if step.get("name") == "Comment")
     assert "github.event.pull_request.head.repo.full_name == github.repository" in step["if"]
+    assert "steps.run.outputs.digest != ''" in step["if"], "there is one"
 
 
 # --- hooks of pre-commit ----------------------------------------------------------------------
@@ -307,6 +368,10 @@ def test_hooks_name_commands_that_there_are() -> None:
         assert re.search(hook["files"], "specs/a.yaml")
         assert re.search(hook["files"], "team/specs/search/a.yml")
         assert not re.search(hook["files"], "k8s/deployment.yaml")
+        assert not re.search(hook["exclude"], "team/specs/search/a.yml")
+        assert not re.search(hook["exclude"], "data/specs/a.yaml")
+        assert re.search(hook["exclude"], "team/specs/data/suite.yaml")
+        assert re.search(hook["exclude"], "specs/search/data/deep/rows.yaml")
 
 
 def test_hooks_run_in_a_repository(tmp_path: Path) -> None:
@@ -332,7 +397,8 @@ def test_hooks_run_in_a_repository(tmp_path: Path) -> None:
         f"repos:\n  - repo: {hooks}\n    rev: {git(hooks, 'rev-parse', 'HEAD')}\n    hooks:\n"
         "      - {id: ftspec-fmt, language: system}\n      - {id: ftspec-validate, language: system}\n"
     )
-    (users / "specs").mkdir()
+    (users / "specs" / "data").mkdir(parents=True)
+    (users / "specs" / "data" / "rows.yaml").write_text("- {rows:   1}\n")
     (users / "other.yaml").write_text("not: [a spec]\n")
     spec = (ROOT / "specs" / "pairs.yaml").read_text(encoding="utf-8")
     (users / "specs" / "pairs.yaml").write_text(spec.replace("\nmodel:\n  base", "\nmodel:\n    base").replace(
@@ -354,4 +420,5 @@ def test_hooks_run_in_a_repository(tmp_path: Path) -> None:
     assert "files were modified by this hook" in done.stdout
     assert "FTS201" in done.stdout
     assert "other.yaml" not in done.stdout
+    assert "rows.yaml" not in done.stdout
     assert (users / "specs" / "pairs.yaml").read_text(encoding="utf-8") == spec
