@@ -1,7 +1,6 @@
 """`ftspec diff`"""
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -17,8 +16,8 @@ from ftspec.cli.common import (
     terminal_width,
     wants_color,
 )
-from ftspec.cli.exits import CHANGES, DONE
-from ftspec.plan.difference import Difference
+from ftspec.cli.exits import CHANGES, DONE, exit_code
+from ftspec.plan.difference import Difference, SpecChanges
 
 
 @click.command("diff")
@@ -66,11 +65,12 @@ def diff_command(
         found, here = diff_since(
             since, tuple(Path(side) for side in sides), project=project, hardware_name=hardware
         )
-        if any(each.is_error for each in here):
+        if found is None:
             fail(here, format_=format_)
         report(here, format_=format_)
         _show_all(found, since, format_)
-        raise SystemExit(CHANGES if detailed_exitcode and any(not each.is_empty for each in found) else DONE)
+        code = exit_code(here)
+        raise SystemExit(CHANGES if code == DONE and detailed_exitcode and not found.is_empty else code)
     if not 1 <= len(sides) <= 2:
         raise click.UsageError("name two sides, or one to compare with HEAD, or --since REVISION")
     from ftspec.driver.diff import diff
@@ -114,23 +114,20 @@ def _show(found: Difference, format_: str) -> None:
         click.echo(render_diff(found, width=terminal_width(), color=wants_color(sys.stdout)).rstrip("\n"))
 
 
-def _show_all(found: Sequence[Difference], since: str, format_: str) -> None:
+def _show_all(found: SpecChanges, since: str, format_: str) -> None:
     if format_ == "json":
-        from ftspec.plan.compare import costliest
-        from ftspec.view.diff_json import diff_json
+        from ftspec.view.diff_json import spec_changes_json
 
-        worst = costliest(change for each in found for change in each.changes)
-        echo_json({"since": since, "category": worst, "diffs": [diff_json(each) for each in found]})
+        echo_json({"since": since, **spec_changes_json(found)})
     elif format_ == "markdown":
-        from ftspec.view.diff_markdown import diff_markdown
+        from ftspec.view.diff_markdown import spec_changes_markdown
 
-        click.echo("\n".join(diff_markdown(each) for each in found).rstrip("\n"))
-    elif not found:
-        click.echo(f"No spec changed since {since}.")
+        click.echo(spec_changes_markdown(found, since).rstrip("\n"))
     else:
-        from ftspec.view.diff_human import render_diffs
+        from ftspec.view.diff_human import render_spec_changes
 
-        click.echo(render_diffs(found, width=terminal_width(), color=wants_color(sys.stdout)).rstrip("\n"))
+        text = render_spec_changes(found, since, width=terminal_width(), color=wants_color(sys.stdout))
+        click.echo(text.rstrip("\n"))
 
 
 def _show_rules(format_: str) -> None:

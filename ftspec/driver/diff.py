@@ -20,7 +20,7 @@ from ftspec.plan.compare import (
     stages_of,
 )
 from ftspec.plan.continuation import continuation
-from ftspec.plan.difference import Difference, RowChange, SourceChange
+from ftspec.plan.difference import Difference, RowChange, SourceChange, SpecChanges
 from ftspec.store.project import Project
 
 
@@ -133,24 +133,36 @@ def diff_since(
     *,
     project: Project,
     hardware_name: str | None = None,
-) -> tuple[tuple[Difference, ...], Diagnostics]:
-    """Of every spec that means something else since the revision, or of the given ones. A spec that was not
-    there, or is gone, is no difference: `changed_specs` names those too."""
+) -> tuple[SpecChanges | None, Diagnostics]:
+    """Of every spec that means something else since the revision, or of the given ones. Faults of one spec stop
+    no other. None where the revision cannot be read."""
     from ftspec.driver.since import changed_specs
 
     changed, found = changed_specs(revision, specs, project=project)
     if changed is None:
-        return (), found
-    differences = []
+        return None, found
+    differences: list[Difference] = []
+    new: list[str] = []
+    deleted: list[str] = []
+    renamed: list[tuple[str, str]] = []
     for each in changed:
-        if each.status != "changed":
+        if each.status == "deleted":
+            deleted.append(str(each.path))
             continue
+        if each.old is None:
+            new.append(str(each.path))
+            continue
+        if each.status == "renamed":
+            renamed.append((str(each.old_path), str(each.path)))
         made, here = diff(
-            f"{each.base[:12]}:{each.inside}", str(each.path), project=project, hardware_name=hardware_name
+            f"{each.base[:12]}:{each.old}", str(each.path), project=project, hardware_name=hardware_name
         )
         if made is None and each.extended:
             continue  # no spec of its own: those that extend it are compared
         found.extend(here)
         if made is not None and not made.is_empty:
             differences.append(made)
-    return tuple(differences), found
+    changes = SpecChanges(
+        differences=tuple(differences), new=tuple(new), deleted=tuple(deleted), renamed=tuple(renamed)
+    )
+    return changes, found

@@ -106,10 +106,8 @@ def _planned(wish: Wish, path: Path) -> _Made:
 
 def _compared(wish: Wish, past: _Past, change: ChangedSpec) -> _Made:
     """A spec and what it was."""
-    old_path = None if change.old is None else str(shown(past.repository.top / change.old))
     if change.status == "deleted":
-        assert old_path is not None
-        return PlannedSpec(path=old_path, state=SpecState.DELETED), None
+        return PlannedSpec(path=str(shown(change.path)), state=SpecState.DELETED), None
     because = tuple(name for name in change.because if name not in (change.inside, change.old))
     compiled, found = _compile(wish, change.path)
     if compiled is None:
@@ -120,7 +118,7 @@ def _compared(wish: Wish, past: _Past, change: ChangedSpec) -> _Made:
     made, notes = _difference(wish, past, change.old, change.path)
     return replace(
         _entry(change.path, SpecState.RENAMED if is_renamed else SpecState.CHANGED, compiled, found),
-        old_path=old_path if is_renamed else None,
+        old_path=str(change.old_path) if is_renamed else None,
         because=because,
         difference=made,
         notes=notes,

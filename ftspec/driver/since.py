@@ -25,6 +25,7 @@ class ChangedSpec:
     inside: str  # as git names it
     status: str  # added | changed | renamed | deleted
     old: str | None  # its place then, as git names it; None: it was not there
+    old_path: Path | None  # the same, as a command names it
     because: tuple[str, ...]
     base: str
     extended: bool  # others extend it, so it need not be a whole spec
@@ -94,6 +95,7 @@ def changed_specs(
                 inside=inside,
                 status=status,
                 old=None if status == "added" else inside,
+                old_path=None if status == "added" else _near(path),
                 because=tuple(repository.inside(each) or str(each) for each in because),
                 base=base,
                 extended=path in extended,
@@ -139,7 +141,8 @@ def _with_renamed(found: Sequence[ChangedSpec], repository: git.Repository) -> I
                     pairs[each.inside] = left[0]
     for each in found:
         if each.inside in pairs:
-            yield replace(each, status="renamed", old=pairs[each.inside])
+            old = gone[pairs[each.inside]]
+            yield replace(each, status="renamed", old=old.inside, old_path=old.path)
         elif each.inside not in pairs.values():
             yield each
 

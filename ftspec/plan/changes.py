@@ -118,7 +118,7 @@ _DROPS = Case(
 _HERE = Case(
     condition=Condition.SCORED_HERE,
     category=EVALUATION,
-    why="What was measured belongs to the machine and the backend that measured it.",
+    why="The same model; what was measured belongs to the machine and the backend that measured it, and is measured again.",
 )  # fmt: skip
 
 

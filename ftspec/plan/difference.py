@@ -141,3 +141,19 @@ class Difference:
     @property
     def is_empty(self) -> bool:
         return not self.changes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpecChanges:
+    """What became of the specs of a project. Paths are those that people use; `differences` are those that
+    mean something."""
+
+    differences: tuple[Difference, ...] = ()
+    new: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+    renamed: tuple[tuple[str, str], ...] = ()  # what it was and is
+
+    @property
+    def is_empty(self) -> bool:
+        """To rename a spec means nothing."""
+        return not (self.differences or self.new or self.deleted)

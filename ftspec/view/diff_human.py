@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from ftspec.plan.changes import MEANING, RULES, Category, cost
-from ftspec.plan.difference import Change, DecisionChange, Difference, StageReason
+from ftspec.plan.difference import Change, DecisionChange, Difference, SpecChanges, StageReason
 from ftspec.plan.reasons import Reason
 from ftspec.view.amounts import seconds_text, value_text
 from ftspec.view.diff_words import (
@@ -20,6 +20,7 @@ from ftspec.view.diff_words import (
 )
 from ftspec.view.lines import BUSY, GOOD, HEADING, QUIET, WARN, Line, columns, labelled, paint, wrap
 from ftspec.view.reasons import PROSE
+from ftspec.view.safe_text import safe
 
 _LABEL = 13
 _STYLES = {Category.SPACE_BREAK: "bold red", Category.RETRAIN: WARN, Category.WARM_START: WARN}
@@ -51,10 +52,24 @@ def render_diff(found: Difference, *, width: int = 80, color: bool = False) -> s
     return paint(lines, color=color)
 
 
-def render_diffs(found: Sequence[Difference], *, width: int, color: bool) -> str:
-    """The costliest first; those without a change in one line each at the end."""
-    order = sorted(found, key=lambda each: -1 - cost(each.category) if each.category else 0)
-    return "\n".join(render_diff(each, width=width, color=color) for each in order)
+def render_spec_changes(found: SpecChanges, since: str, *, width: int = 80, color: bool = False) -> str:
+    """The costliest first; specs that are on one side only in one line each at the end."""
+    order = sorted(found.differences, key=lambda each: -1 - cost(each.category) if each.category else 0)
+    parts = [render_diff(each, width=width, color=color) for each in order]
+    lines = [line for text in alone_sentences(found) for line in _paragraph(text, width)]
+    if lines:
+        parts.append(paint(lines, color=color))
+    return "\n".join(parts) or f"No spec changed since {safe(since)}.\n"
+
+
+def alone_sentences(found: SpecChanges) -> Iterator[str]:
+    """Of specs that cannot be compared, or need not."""
+    for path in found.new:
+        yield f"{path} is new: ftspec plan tells what it runs"
+    for path in found.deleted:
+        yield f"{path} is deleted: nothing runs, and what it made stays registered"
+    for old, new in found.renamed:
+        yield f"{old} is {new} now"
 
 
 def _paragraph(text: str, width: int, style: str = "") -> list[Line]:

@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from ftspec.plan.changes import MEANING, RULES
-from ftspec.plan.difference import Difference
+from ftspec.plan.changes import MEANING, RULES, cost
+from ftspec.plan.difference import Difference, SpecChanges
 
 FORMAT_VERSION = "1.0"
 _HEAD = (
@@ -31,6 +31,19 @@ def diff_json(found: Difference) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         **{name: document[name] for name in _HEAD},
         **{name: value for name, value in document.items() if name not in _HEAD},
+    }
+
+
+def spec_changes_json(found: SpecChanges) -> dict[str, Any]:
+    """`category` (the costliest; null where no change means anything), `diffs` as above, and paths: `new`,
+    `deleted`, `renamed` [{old, new}]."""
+    categories = [each.category for each in found.differences if each.category is not None]
+    return {
+        "category": max(categories, key=cost, default=None),
+        "diffs": [diff_json(each) for each in found.differences],
+        "new": list(found.new),
+        "deleted": list(found.deleted),
+        "renamed": [{"old": old, "new": new} for old, new in found.renamed],
     }
 
 

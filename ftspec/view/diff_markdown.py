@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ftspec.plan.difference import Difference
-from ftspec.view.diff_human import decision_reason, decision_text
+from ftspec.plan.difference import Difference, SpecChanges
+from ftspec.view.diff_human import alone_sentences, decision_reason, decision_text
 from ftspec.view.diff_words import (
     STAGE_WORDS,
     continuation_sentences,
@@ -23,6 +23,15 @@ from ftspec.view.plan_markdown import escape
 from ftspec.view.safe_text import safe
 
 _FENCE_LINES = 60
+
+
+def spec_changes_markdown(found: SpecChanges, since: str) -> str:
+    """The same of many specs; those that are on one side only are a list at the end."""
+    parts = [diff_markdown(each) for each in found.differences]
+    lines = [f"- {escape(text)}" for text in alone_sentences(found)]
+    if lines:
+        parts.append("\n".join([*lines, ""]))
+    return "\n".join(parts) or f"No spec changed since {escape(since)}.\n"
 
 
 def diff_markdown(found: Difference, *, heading: bool = True) -> str:

@@ -232,7 +232,9 @@ def test_overlays_are_read_from_the_same_commit(folder: Path) -> None:
 
 
 def test_since_in_a_repository_that_did_not_change(folder: Path) -> None:
-    assert _json("--since", "HEAD", "--detailed-exitcode") == {"since": "HEAD", "category": None, "diffs": []}
+    found = _json("--since", "HEAD", "--detailed-exitcode")
+    assert (found.pop("since"), found.pop("category")) == ("HEAD", None)
+    assert not any(found.values())
     assert "No spec changed since main." in _run("diff", "--since", "main").stdout
 
 

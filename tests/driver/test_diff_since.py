@@ -1,5 +1,6 @@
 """Which specs changed since a revision: their own text, what they extend, what they name."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import pytest
 from ftspec.driver.since import changed_specs
 from ftspec.driver.specs import project_specs
 from ftspec.store.project import Project
+from tests.gitops.conftest import Repository, repository
+
+__all__ = ["repository"]  # the fixture
 
 HEAD = "apiVersion: ftspec/v1\nkind: Embedding\n"
 FILES = {
@@ -136,3 +140,31 @@ def test_every_spec_that_a_project_has_is_seen(top: Path) -> None:
         (folder / name).write_text(f"{text}train: {{seed: 2}}\n", encoding="utf-8")
         assert {f"more/{name}"} <= set(_changed(top)), name
         (folder / name).write_text(text, encoding="utf-8")
+
+
+def test_deleted_new_renamed_and_broken_specs_are_shown(repository: Repository) -> None:
+    """One that cannot be read keeps nobody from seeing the others."""
+    repository.git("checkout", "-q", "main")
+    for name in ("kept", "moved", "broken"):
+        text = repository.path("specs/pairs.yaml").read_text(encoding="utf-8")
+        repository.path(f"specs/{name}.yaml").write_text(text.replace("name: pairs", f"name: {name}"))
+    repository.commit()
+    repository.git("checkout", "-qB", "change")
+    repository.path("specs/classes.yaml").unlink()
+    repository.path("specs/moved.yaml").rename(repository.path("specs/there.yaml"))
+    repository.replace("specs/there.yaml", "num_train_epochs: 2", "num_train_epochs: 3")
+    text = repository.path("specs/pairs.yaml").read_text(encoding="utf-8")
+    repository.path("specs/new.yaml").write_text(text.replace("name: pairs", "name: new"))
+    result = repository.run("diff", "--since", "main", "--format", "json", "--detailed-exitcode", code=2)
+    found = json.loads(result.stdout)
+    assert (found["new"], found["deleted"]) == (["specs/new.yaml"], ["specs/classes.yaml"])
+    assert found["renamed"] == [{"old": "specs/moved.yaml", "new": "specs/there.yaml"}]
+    assert [each["category"] for each in found["diffs"]] == ["retrain"]
+    text = repository.run("diff", "--since", "main").stdout
+    assert "specs/classes.yaml is deleted" in text
+    result = repository.run("diff", "--since", "main", "specs/classes.yaml", "--format", "json")
+    assert json.loads(result.stdout)["deleted"] == ["specs/classes.yaml"]
+    repository.replace("specs/broken.yaml", "kind: Embedding", "kind: Embeding")
+    result = repository.run("diff", "--since", "main", "--format", "json", code=1)
+    assert "FTS201" in result.stderr
+    assert json.loads(result.stdout)["deleted"] == ["specs/classes.yaml"]

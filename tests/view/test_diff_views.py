@@ -18,12 +18,13 @@ from ftspec.plan.difference import (
     Shift,
     SideName,
     SourceChange,
+    SpecChanges,
     StageChange,
     StageReason,
 )
-from ftspec.view.diff_human import render_diff, render_diffs, render_rules
-from ftspec.view.diff_json import diff_json, rules_json
-from ftspec.view.diff_markdown import diff_markdown
+from ftspec.view.diff_human import render_diff, render_rules, render_spec_changes
+from ftspec.view.diff_json import diff_json, rules_json, spec_changes_json
+from ftspec.view.diff_markdown import diff_markdown, spec_changes_markdown
 from ftspec.view.safe_text import cell_width
 
 NASTY = 'a "quote" [bold]no[/bold] {{x}} <script>\x1b[31m\nnew line | 検索 ```diff\n` @team https://x.y #12'
@@ -108,8 +109,28 @@ def test_nothing_changed() -> None:
 
 
 def test_several_are_shown_costliest_first() -> None:
-    text = render_diffs([_empty(), _difference()], width=80, color=False)
+    text = render_spec_changes(SpecChanges(differences=(_empty(), _difference())), "main")
     assert text.index("retrain") < text.index("No change")
+
+
+def test_specs_of_one_side_are_told() -> None:
+    found = SpecChanges(
+        differences=(_difference(),),
+        new=("n|<b>\x1b.yaml",),
+        deleted=("gone.yaml",),
+        renamed=(("was.yaml", "is.yaml"),),
+    )
+    human, markdown = render_spec_changes(found, "main"), spec_changes_markdown(found, "main")
+    for text in (human, markdown):
+        assert "\x1b" not in text
+        assert "gone.yaml is deleted" in text.replace("&#46;", ".")
+        assert "is.yaml now" in text
+    assert "<b>" not in markdown
+    document = spec_changes_json(found)
+    assert (document["deleted"], document["category"]) == (["gone.yaml"], "retrain")
+    assert not SpecChanges(deleted=("gone.yaml",)).is_empty
+    assert SpecChanges(renamed=(("a", "b"),)).is_empty
+    assert "No spec changed since main." in render_spec_changes(SpecChanges(), "main")
 
 
 def test_json_is_the_contract() -> None:
