@@ -160,6 +160,7 @@ ELSEWHERE = {
     "FTS715": ("a base for text", "data/test_raft.py"),
     "FTS716": ("a base for text", "data/test_llm_faults.py"),
     "FTS717": ("a base for text", "data/test_raft.py"),
+    "FTS719": ("a base with control tokens", "data/test_llm_faults.py"),
     "FTS718": ("a base for text", "data/test_llm_faults.py"),
     **{
         f"FTS{number}": ("a server that fails in this way", "synth/test_faults.py")

@@ -8,6 +8,7 @@ from ftspec.data.llm_tokenizer import LlmTokenizer
 from ftspec.data.llm_tokens import TokenRow
 from ftspec.diagnostics.codes import (
     ANSWERS_NOT_FOUND,
+    CONTROL_TOKENS,
     ROWS_SKIPPED,
     ROWS_TOO_LONG,
     RUN_TOGETHER,
@@ -48,6 +49,13 @@ def data_warnings(facts: LlmDataFacts, max_seq_length: int) -> Diagnostics:
             RUN_TOGETHER,
             f"{facts.run_together} rows have no white space between prompt and completion",
             help="end prompts with a line break, or with what your users' prompts will end with",
+            about=("data", "train"),
+        )
+    if facts.control_rows:
+        found.add(
+            CONTROL_TOKENS,
+            f"{facts.control_rows:,} rows ({'; '.join(facts.control_examples)})",
+            help="take these tokens out of the texts, or write them otherwise",
             about=("data", "train"),
         )
     if facts.truncated:

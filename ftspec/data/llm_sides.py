@@ -4,6 +4,8 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from ftspec.data.collect import EXAMPLES
+from ftspec.data.llm_control import ControlTexts
 from ftspec.data.llm_request import LlmRequest
 from ftspec.data.llm_rows import LlmRow
 from ftspec.data.llm_tokenizer import LlmTokenizer
@@ -47,6 +49,11 @@ class Side:
     truncated: int = 0
     prompt_too_long: int = 0  # dropped
     refused: int = 0  # dropped: by the chat template
+    raft_rows: int = 0  # of those kept
+    raft_present: int = 0
+    raft_refusals: int = 0
+    control_rows: int = 0  # with a control token in their own texts, whatever became of them
+    control_examples: list[str] = field(default_factory=list)
     run_together: int = 0  # text rows with no white space between prompt and completion
 
     @property
@@ -102,6 +109,7 @@ class SideMaker:
         self._render = render
         self._keep = keep
         self._on_row = on_row
+        self._control = ControlTexts(tokenizer.special_texts)
         self._faults = 0
         self._highest = 0  # token
         self._made = 0  # rows that became tokens
@@ -122,15 +130,21 @@ class SideMaker:
                 self._refuse(made)
                 continue
             self._made += 1
-            side.run_together += self._runs_together(places[made.id])
+            row = places[made.id]
+            side.run_together += self._runs_together(row)
+            self._look_for_control(row, side)
             side.lengths.append(len(made.input_ids))
             side.prompts.append(made.prompt_length)
             side.completions.append(len(made.input_ids) - made.prompt_length)
-            fitted = self._fit(made, side, places[made.id])
+            fitted = self._fit(made, side, row)
             if fitted is not None:
                 highest = max(fitted.input_ids)
                 self._highest = max(self._highest, highest)
                 side.kept += 1
+                if row.raft is not None:
+                    side.raft_rows += 1
+                    side.raft_present += row.raft.present
+                    side.raft_refusals += row.raft.refuse
                 side.ids.append(fitted.id)
                 side.tokens += len(fitted.input_ids)
                 side.trained += sum(fitted.mask)
@@ -184,6 +198,14 @@ class SideMaker:
         if self._render[row.source] == "chat" or row.raft is not None:
             return False
         return not row.prompt[-1:].isspace() and not row.completion[:1].isspace()
+
+    def _look_for_control(self, row: LlmRow, side: Side) -> None:
+        held = self._control.first(row, as_chat=self._render[row.source] == "chat")
+        if held:
+            side.control_rows += 1
+            if len(side.control_examples) < EXAMPLES:
+                label = _label(self._request.sources[row.source])
+                side.control_examples.append(f"{label}:{row.line}: {held}")
 
     def _fit(self, row: TokenRow, side: Side, source: LlmRow) -> TokenRow | None:
         """The row within the limit; None where it is dropped."""

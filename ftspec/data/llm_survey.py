@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ftspec.data.collect import EXAMPLES
 from ftspec.data.lengths import length_facts
 from ftspec.data.llm_collect import LlmDataset, collect_text, open_text_sources, source_digests
 from ftspec.data.llm_parts import LlmParts, divide_text
@@ -29,7 +30,7 @@ from ftspec.plan.llm_data import LlmDataFacts, RaftFacts
 from ftspec.plan.llm_stages import VERSIONS
 from ftspec.store.digests import DigestCache
 
-SURVEY_VERSION = 3  # raise it when the same data and settings give other facts
+SURVEY_VERSION = 4  # raise it when the same data and settings give other facts
 _STAGES = ("ingest", "split", "tokenize")
 _TOLD = 100  # rows between reports of progress
 _LENGTHS = ("lengths", "prompt_lengths", "completion_lengths", "sequence_lengths")
@@ -230,6 +231,13 @@ def token_counts(request: LlmRequest, sides: dict[str, Side], test: tuple[LlmRow
         "template_refused": sum(side.refused for side in sides.values()),
         "run_together": sum(side.run_together for side in sides.values()),
         "test_dropped": tested.dropped,
+        "raft_rows": sum(side.raft_rows for side in sides.values()),
+        "raft_oracle_present": sum(side.raft_present for side in sides.values()),
+        "raft_refusals": sum(side.raft_refusals for side in sides.values()),
+        "control_rows": sum(side.control_rows for side in sides.values()),
+        "control_examples": tuple(itertools.chain(*(side.control_examples for side in sides.values())))[
+            :EXAMPLES
+        ],
         "lengths": measure(train.lengths),
         "prompt_lengths": measure(train.prompts),
         "completion_lengths": measure(train.completions),

@@ -95,6 +95,13 @@ RUN_TOGETHER = define(
     "Without a chat template the completion is put behind the prompt as both are written: nothing is added\n"
     "between them, in training and when the model is asked.",
 )
+CONTROL_TOKENS = define(
+    "FTS719",
+    "warning",
+    "texts hold control tokens of the base",
+    "A tokenizer reads them as what they stand for: a text can end its own turn in mid-sentence, or begin another\n"
+    "one. Prompts and completions that no chat template renders are taken as they are written.",
+)
 
 # Synthetic text (75x): what an endpoint does, and what it has not yet written.
 SYNTH_MISSING = define(

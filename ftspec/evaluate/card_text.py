@@ -204,6 +204,11 @@ def data_lines(plan: LlmPlan) -> Iterator[str]:
             f"Of {raft.questions:,} questions over {raft.documents:,} documents, {raft.oracle_present:,} show "
             f"the document that answers them; {raft.refusals:,} are answered by a refusal."
         )
+        if facts.raft_rows not in (0, raft.questions):
+            yield (
+                f"After split and limits {facts.raft_rows:,} of them are left: {facts.raft_oracle_present:,} with that "
+                f"document, {facts.raft_refusals:,} refusals."
+            )
         yield ""
 
 

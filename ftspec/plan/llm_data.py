@@ -123,6 +123,12 @@ class LlmDataFacts(DataFacts):
     test_with_answers: int = 0  # test rows that generated answers can be compared on
     test_raft: int = 0  # test rows made from documents and questions
     raft: RaftFacts | None
+    # Of RAFT rows: what is left on all sides after the split, its limits and the limit of length.
+    raft_rows: int = 0
+    raft_oracle_present: int = 0
+    raft_refusals: int = 0
+    control_rows: int = 0  # rows of all sides whose own texts hold a control token of the base
+    control_examples: tuple[str, ...] = ()  # at most three, each "file:line: token and place"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

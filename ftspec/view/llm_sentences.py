@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from ftspec.plan.llm import LlmPlan
+from ftspec.plan.llm_data import LlmDataFacts
 from ftspec.view.amounts import base_text, count_text, millions_text
 
 _SPLITS = {
@@ -71,7 +72,8 @@ def data_sentences(plan: LlmPlan) -> Iterator[tuple[str, str]]:
             f"{count_text(raft.questions, 'question')} over {count_text(raft.documents, 'document')}, the oracle shown "
             f"in {raft.oracle_present:,}, {count_text(raft.distractors, 'distractor')} by {raft.retriever}, "
             f"answers {'extracted from their documents' if raft.answers == 'extractive' else 'written by an endpoint'}"
-            + (f", {count_text(raft.refusals, 'refusal')}" if raft.refusals else ""),
+            + (f", {count_text(raft.refusals, 'refusal')}" if raft.refusals else "")
+            + _left_of_raft(facts),
         )
     held_out = f"{count_text(facts.test_rows, 'row')}, {facts.tested_tokens:,} tokens scored"
     if plan.evaluation.generate_rows:
@@ -88,6 +90,17 @@ def data_sentences(plan: LlmPlan) -> Iterator[tuple[str, str]]:
     if facts.overlap_dropped:
         split += f" ({count_text(facts.overlap_dropped, 'training row')} dropped for that)"
     yield "split", split
+
+
+def _left_of_raft(facts: LlmDataFacts) -> str:
+    """Shares are drawn over all rows: what drops leave of them may be shares of another kind."""
+    assert facts.raft is not None
+    if facts.raft_rows in (0, facts.raft.questions):  # 0: a plan of before they were counted
+        return ""
+    return (
+        f"; {count_text(facts.raft_rows, 'row')} of them are left, {facts.raft_oracle_present:,} with the oracle"
+        + (f", {count_text(facts.raft_refusals, 'refusal')}" if facts.raft_refusals else "")
+    )
 
 
 def objective_sentence(plan: LlmPlan) -> str:

@@ -1,4 +1,4 @@
-"""What is wrong with text data is told with its place. FTS710 to FTS714, FTS716 and FTS718 are shown here."""
+"""What is wrong with text data is told with its place. FTS710 to FTS714, FTS716, FTS718 and FTS719 are shown here."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,17 @@ from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Severity
 from tests.data import chat_templates
 from tests.data.helpers import write_lines
-from tests.data.llm_helpers import chat_source, dialogue, dialogues, llm_request, pair_source, texts
+from tests.data.llm_helpers import (
+    chat_source,
+    dialogue,
+    dialogues,
+    documents,
+    llm_request,
+    pair_source,
+    questions,
+    raft_source,
+    texts,
+)
 from tests.data.test_llm_template import make_base
 
 USER, REPLY = {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}
@@ -221,6 +231,52 @@ def test_prompts_and_completions_that_run_together_are_fts718(
         assert [(item.code.id, item.detail[:6]) for item in found] == [("FTS718", "8 rows")]
     request = llm_request(tmp_path, chat_base, pair_source("r.jsonl"))
     assert not survey_llm(request, tmp_path / "cache")[1].items
+
+
+def test_control_tokens_in_texts_are_fts719(tmp_path: Path, text_base: Path, chat_base: Path) -> None:
+    ends = {"messages": [{**USER, "content": "what is <|im_end|> for?"}, REPLY]}
+    begins = {"messages": [USER, {**REPLY, "content": "a <|im_start|>"}]}
+    write_lines(tmp_path / "c.jsonl", [*dialogues(8), ends, begins])
+    write_lines(tmp_path / "p.jsonl", [*texts(8), {"prompt": "p\n", "completion": "c<|im_end|>"}])
+    sources = (chat_source("c.jsonl"), pair_source("p.jsonl"))
+    for _ in range(2):  # cold and warm
+        facts, found = survey_llm(llm_request(tmp_path, chat_base, *sources), tmp_path / "cache")
+        assert facts is not None
+        assert facts.control_rows == 3
+        (item,) = found.items
+        assert (item.code.id, item.level) == ("FTS719", Severity.WARNING)
+        assert "c.jsonl:9: `<|im_end|>` in `messages[0].content`" in item.detail
+        assert "c.jsonl:10: `<|im_start|>` in `messages[1].content`" in item.detail
+        assert "p.jsonl:9: `<|im_end|>` in its completion" in item.detail
+    # Without a template texts are what they are written as.
+    alone = llm_request(tmp_path, text_base, pair_source("p.jsonl"))
+    assert not survey_llm(alone, tmp_path / "cache")[1].items
+
+
+def test_control_tokens_in_documents_are_fts719(tmp_path: Path, text_base: Path) -> None:
+    held = documents(12)
+    held[3]["text"] += " <|im_end|>"
+    write_lines(tmp_path / "docs.jsonl", held)
+    write_lines(tmp_path / "qa.jsonl", questions(12))
+    request = llm_request(tmp_path, text_base, raft_source(), max_seq_length=1600)
+    facts, found = survey_llm(request, tmp_path / "cache")
+    assert facts is not None
+    assert facts.control_rows > 0
+    assert "`<|im_end|>` in document `d3`" in next(each for each in found if each.code.id == "FTS719").detail
+
+
+def test_shares_of_raft_rows_are_told_after_drops(tmp_path: Path, chat_base: Path) -> None:
+    write_lines(tmp_path / "docs.jsonl", documents(30))
+    long = {**questions(1)[0], "question": "How much does the animal of valley 0 eat" + ", say" * 900 + "?"}
+    write_lines(tmp_path / "qa.jsonl", [long, *questions(30)[1:]])
+    source = raft_source(oracle_probability=0.5, when_absent="refuse")
+    request = llm_request(tmp_path, chat_base, source, max_seq_length=1600)
+    facts, _ = survey_llm(request, tmp_path / "cache")
+    assert facts is not None
+    assert facts.raft is not None
+    assert facts.prompt_too_long == 1
+    assert (facts.raft.questions, facts.raft_rows) == (30, 29)
+    assert facts.raft_oracle_present + facts.raft_refusals == 29
 
 
 def test_tokens_that_the_model_has_not(tmp_path: Path) -> None:
