@@ -25,8 +25,8 @@ def gc_command(keep: int, dry_run: bool, yes: bool, format_: str, project_folder
 
     What stays, with its runs, stages and evidence: the last --keep promotions of every environment, and as
     many versions on the way back; current versions; the newest run of every spec; unfinished runs; registered
-    models that one of these starts from, or that ftspec.lock names. Records of runs, their plans and logs,
-    and the ledger stay in any case: what was measured is not forgotten.
+    models that one of these starts from, or that a spec of the project or ftspec.lock names. Records of runs,
+    their plans and logs, and the ledger stay in any case: what was measured is not forgotten.
 
     \b
     Examples:

@@ -29,7 +29,7 @@ def rollback_command(
       ftspec rollback support-search --to production
       ftspec rollback support-search --to production --yes --note "timeouts"
     """
-    from ftspec.driver.promote import rollback
+    from ftspec.driver.rollback import rollback
     from ftspec.store.promotion import promotion_document
     from ftspec.view.environments import render_promotion
 

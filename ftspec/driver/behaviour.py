@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ftspec.diagnostics.model import FtspecError
-from ftspec.driver.comparison import scratch_folder
+from ftspec.driver.comparison import keep, scratch_folder
 from ftspec.driver.compile import compile_spec
 from ftspec.driver.drift import InUse, in_use
 from ftspec.driver.incumbent import (
@@ -162,8 +162,12 @@ def _judge_today(
             project, plan, data, present, targets=compiled.world.targets, purpose=_PURPOSE, tell=tell,
             notify=notify,
         )  # fmt: skip
-        whole = Side(split=split.path, base=base.path, tuned=made.folder)
         with scratch_folder(project, used.model) as scratch:
+            whole = Side(
+                split=keep(split.path, scratch),
+                base=keep(base.path, scratch),
+                tuned=keep(made.folder, scratch),
+            )
             out = scratch / "out"
             out.mkdir()
             side = without(plan, whole, known, scratch / "side")

@@ -4,16 +4,16 @@ stored, and where that is missing by running one stage for the present model in 
 The comparison is an artefact of its own (stage `promotion`), so the same question is answered once.
 """
 
-import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, FtspecError
 from ftspec.driver.incumbent import (
+    SCRATCH,
     CannotCompareError,
     encode_again,
     find_stored,
@@ -24,12 +24,14 @@ from ftspec.driver.unseen import Side, count_rows, known_rows, without
 from ftspec.evaluate.evaluate import evaluate
 from ftspec.evaluate.evidence import Summary, read_evidence, read_summary
 from ftspec.evaluate.gates import Verdict, judge, read_verdict, write_verdict
+from ftspec.lower.links import link_tree
 from ftspec.plan.codec import HASH_VERSION, hash_of, plan_document
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import Gate, Plan
 from ftspec.plan.stages import GRAPHS, program_stages
 from ftspec.plan.text import plan_from_json
 from ftspec.store.artifacts import Artifact, Artifacts
+from ftspec.store.files import scratch_folder as scratch_below
 from ftspec.store.leases import Notify
 from ftspec.store.project import Project
 from ftspec.store.promotion import Promotion
@@ -76,15 +78,21 @@ def compare_models(
         raise CannotCompareError(
             f"{present.model} is of kind {present.kind}, {candidate.version} of kind {plan.kind}"
         )
+    with scratch_folder(project, candidate) as scratch:
+        return _compare(project, plan, present, means, scratch)
+
+
+def _compare(project: Project, plan: Plan, present: Promotion, means: Means, scratch: Path) -> Comparison:
     keys = {stage.name: stage.key for stage in plan.stages}
     store = Artifacts(project)
     judged = replace(plan, gates=promotion_gates(plan))
     split = _stored(project, "split", keys)
     theirs = trained_split(project, plan, split.path, present)
-    known = frozenset[str]() if theirs is None else known_rows(plan, split.path, theirs)
+    own_split = keep(split.path, scratch)
+    known = frozenset[str]() if theirs is None else known_rows(plan, own_split, keep(theirs, scratch))
     if not known and same_model_as_baseline(project, plan, present):
         # The spec's own verdict may not have asked for a gain at all.
-        evidence = read_evidence(_stored(project, "evaluate", keys).path)
+        evidence = read_evidence(keep(_stored(project, "evaluate", keys).path, scratch))
         _check_enough(judged, evidence.summary.queries, 0, present)
         return Comparison(
             basis="baseline", key=None, summary=evidence.summary, verdict=judge(judged, evidence)
@@ -100,31 +108,44 @@ def compare_models(
     }
     key = hash_of(document)
     artifact = store.find(STAGE, key)
-    if artifact is None:
+    if artifact is not None:
+        told = keep(artifact.path, scratch)
+    else:
         _, _, tuned = program_stages(plan)
         data, own = _stored(project, GRAPHS[plan.kind].data, keys), _stored(project, tuned, keys)
+        own_path = keep(own.path, scratch)
         found = find_stored(project, plan, data, present) or encode_again(
             project, plan, data, present, targets=means.targets, purpose=means.purpose, tell=means.tell,
             notify=means.notify,
         )  # fmt: skip
-        whole = Side(split=split.path, base=found.folder, tuned=own.path)
-        with scratch_folder(project, candidate) as scratch:
-            out = scratch / "out"
-            out.mkdir()
-            side = without(plan, whole, known, scratch / "side")
-            _check_enough(judged, count_rows(plan, side), len(known), present)
-            evidence = evaluate(
-                judged, side.split, side.base, side.tuned, out, base_similarity=found.similarity
-            )
-            write_verdict(out, judge(judged, evidence))
-            artifact = store.publish(STAGE, key, out, document, algorithm=HASH_VERSION)
+        whole = Side(split=own_split, base=keep(found.folder, scratch), tuned=own_path)
+        out = scratch / "out"
+        out.mkdir()
+        side = without(plan, whole, known, scratch / "side")
+        _check_enough(judged, count_rows(plan, side), len(known), present)
+        evidence = evaluate(judged, side.split, side.base, side.tuned, out, base_similarity=found.similarity)
+        write_verdict(out, judge(judged, evidence))
+        told = scratch / "told"
+        shutil.copytree(out, told)
+        store.publish(STAGE, key, out, document, algorithm=HASH_VERSION)
     return Comparison(
         basis="comparison",
         key=key,
-        summary=read_summary(artifact.path),
-        verdict=read_verdict(artifact.path),
+        summary=read_summary(told),
+        verdict=read_verdict(told),
         left_out=len(known),
     )
+
+
+def keep(stored: Path, scratch: Path) -> Path:
+    """The files of an artefact by names of our own, so that they stay while `gc` takes away the artefact: no
+    comparison waits for a lease that a training holds for days. Raises FtspecError when it went already."""
+    kept = scratch / f"{stored.parent.name}-{stored.name}"
+    try:
+        link_tree(stored, kept)
+    except OSError as error:
+        raise _gone(f"stage {stored.parent.name} cannot be read any more: {error}") from error
+    return kept
 
 
 def _check_enough(plan: Plan, rows: int, left_out: int, present: Promotion) -> None:
@@ -172,16 +193,9 @@ def plan_of(project: Project, run_id: str, what: str) -> Plan:
     return plan
 
 
-@contextmanager
-def scratch_folder(project: Project, model: RegisteredModel) -> Iterator[Path]:
-    """An empty folder of this process, gone at the end."""
-    folder = project.state / "promote" / f"{model.name}-{model.version}-{os.getpid()}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def scratch_folder(project: Project, model: RegisteredModel) -> AbstractContextManager[Path]:
+    """An empty folder for one comparison, gone at the end."""
+    return scratch_below(project.state / SCRATCH, f"{model.name}-{model.version}")
 
 
 def _stored(project: Project, stage: str, keys: dict[str, str]) -> Artifact:

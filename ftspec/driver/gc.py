@@ -1,5 +1,6 @@
-"""What may go: all that neither promotions, nor ftspec.lock, nor the newest run of a spec, nor an unfinished
-run reaches. The state that a longer training could go on from stays with the newest run of a spec alone."""
+"""What may go: all that neither promotions, nor ftspec.lock, nor a spec of the project, nor the newest run of a
+spec, nor an unfinished run reaches. The state that a longer training could go on from stays with the newest run
+of a spec alone."""
 
 import json
 import os
@@ -10,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ftspec.diagnostics.model import FtspecError
+from ftspec.driver.incumbent import SCRATCH
 from ftspec.driver.promote import now
+from ftspec.driver.spec_models import named_versions
 from ftspec.plan.extension import STATE
 from ftspec.plan.model import Plan
 from ftspec.plan.text import plan_from_json
@@ -18,15 +21,16 @@ from ftspec.run.folder import is_finished, run_folders
 from ftspec.serve.index import INDEX_FOLDER
 from ftspec.store.artifacts import Artifacts
 from ftspec.store.collected import is_collected, mark_collected
-from ftspec.store.environments import strict_pointers
-from ftspec.store.files import clean_leftovers, discard
+from ftspec.store.environments import environments_lock, strict_pointers
+from ftspec.store.files import clean_leftovers, retire
 from ftspec.store.history import earlier, history, latest
 from ftspec.store.leases import Notify, project_lease
 from ftspec.store.ledger import Ledger
 from ftspec.store.lockfile import read_lock
 from ftspec.store.project import Project
 from ftspec.store.promotion import Promotion
-from ftspec.store.registry import RegisteredModel, delete_model, list_models, refuse_promoted
+from ftspec.store.records import forget_model
+from ftspec.store.registry import RegisteredModel, list_models
 from ftspec.store.run_record import RunRecord, all_records
 
 KEEP = 3
@@ -63,8 +67,8 @@ class _Reached:
 
 
 def find_garbage(project: Project, *, keep: int = KEEP) -> Garbage:
-    """What `collect_garbage` would remove now. Raises FtspecError when promotions, the lock or records of runs
-    cannot be read: what they reach cannot be told then."""
+    """What `collect_garbage` would remove now. Raises FtspecError when promotions, the lock, specs or records of
+    runs cannot be read: what they reach cannot be told then."""
     models = {(model.name, model.version): model for model in list_models(project)}
     records = _records(project)
     reached = _reach(project, keep, models, records)
@@ -83,27 +87,30 @@ def find_garbage(project: Project, *, keep: int = KEEP) -> Garbage:
 def collect_garbage(
     project: Project, *, keep: int = KEEP, purpose: str, notify: Notify | None = None
 ) -> Garbage:
-    """Remove it, models first. Raises FTS601 while something runs in the project, and FTS685, before anything
-    was removed but models, when an environment was pointed to one of them meanwhile."""
+    """Remove it. Raises FTS601 while something runs in the project, or moves an environment: none does from the
+    moment when it is found what may go to that when it is out of sight."""
     with project_lease(project, purpose, notify=notify) as lease:
-        garbage = find_garbage(project, keep=keep)
-        models = {(model.name, model.version): model for model in list_models(project)}
-        chosen = [models[_place(item.name)] for item in garbage.items if item.kind == "model"]
-        refuse_promoted(project, chosen)
-        for model in chosen:
+        with environments_lock(project):
+            garbage = find_garbage(project, keep=keep)
             lease.require()
-            delete_model(project, model.name, model.version)
-        for item in garbage.items:
-            lease.require()
-            if item.kind == "run":
-                folder = project.runs / item.name
-                mark_collected(folder, when=now(), removed=[path.name for path in item.paths])
-            if item.kind != "model":
-                for path in item.paths:
-                    discard(path)
+            trash = [*_out_of_sight(project, garbage)]
+        for folder in trash:
+            shutil.rmtree(folder)
         _clean(project)
-        _forget(project)
+        _forget(project, garbage)
     return garbage
+
+
+def _out_of_sight(project: Project, garbage: Garbage) -> Iterator[Path]:
+    """Where the things lie then, to be deleted."""
+    for item in garbage.items:
+        if item.kind == "run":
+            folder = project.runs / item.name
+            mark_collected(folder, when=now(), removed=[path.name for path in item.paths])
+        for path in item.paths:
+            trash = retire(path)
+            if trash is not None:
+                yield trash
 
 
 def _records(project: Project) -> dict[str, RunRecord]:
@@ -122,7 +129,7 @@ def _reach(
     reached = _Reached()
     store = Artifacts(project)
     waiting_versions = {place for place, model in models.items() if model.current}
-    waiting_versions |= _locked(project) & models.keys()
+    waiting_versions |= (_locked(project) | named_versions(project, models.values())) & models.keys()
     newest = {record.name: record.run_id for record in records.values()}  # the oldest come first
     waiting_runs = set(newest.values())
     for promotion in kept_promotions(project, keep):
@@ -270,13 +277,9 @@ def _freed(paths: Iterable[Path]) -> int:
     return sum(stat.st_size for place, stat in files.items() if names[place] >= stat.st_nlink)
 
 
-def _place(name: str) -> tuple[str, str]:
-    model, version = name.split(" ")
-    return model, version
-
-
 def _clean(project: Project) -> None:
     """What dead processes left half done, and folders that are empty now."""
+    clean_leftovers(project.state / SCRATCH)
     for parent in (project.artifacts, project.models, project.state / INDEX_FOLDER):
         for folder in parent.iterdir() if parent.is_dir() else ():
             if folder.is_dir():
@@ -285,10 +288,13 @@ def _clean(project: Project) -> None:
                     shutil.rmtree(folder)
 
 
-def _forget(project: Project) -> None:
-    """Rows of artefacts that are gone. What the ledger holds of runs and their evidence stays."""
+def _forget(project: Project, garbage: Garbage) -> None:
+    """Rows of artefacts and models that are gone. What the ledger holds of runs and their evidence stays."""
     ledger = Ledger(project)
     if ledger.exists:
+        for item in garbage.items:
+            if item.kind == "model":
+                forget_model(ledger, *item.name.split(" "))
         with ledger.write() as db:
             rows = db.execute("SELECT DISTINCT path FROM artifacts").fetchall()
             gone = [path for (path,) in rows if not (project.root / path).is_dir()]

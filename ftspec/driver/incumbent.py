@@ -1,8 +1,6 @@
 """What the model that an environment holds makes of another run's held-out side."""
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,13 +20,16 @@ from ftspec.plan.text import plan_from_json
 from ftspec.run.launch import launch
 from ftspec.serve.served import read_passport
 from ftspec.store.artifacts import Artifact, Artifacts
+from ftspec.store.files import scratch_folder
 from ftspec.store.history import find_whole
 from ftspec.store.leases import Notify, project_lease
 from ftspec.store.project import Project
 from ftspec.store.promotion import Promotion
 from ftspec.store.registry import ADAPTER, RegisteredModel, find_model_version
-from ftspec.target.environments import require_environment
+from ftspec.target.environments import BackendEnvironment, require_environment
 from ftspec.target.model import Target
+
+SCRATCH = "promote"  # below the project's state: what comparisons work in
 
 # The files that decide what a model is asked: where two runs agree on them, what one stored serves the other.
 _ASKED = {"Embedding": ("test/queries.jsonl", "test/corpus.jsonl"), "LLM": ("test.jsonl",)}
@@ -228,8 +229,19 @@ def run_stage(
             f"the candidate was made by `{backend}`, which is not among the backends here"
         )
     environment = require_environment(project.state, target)
-    work = project.state / "promote" / f"run-{os.getpid()}"
-    shutil.rmtree(work, ignore_errors=True)
+    with scratch_folder(project.state / SCRATCH, "run") as work:
+        return _run_in(work, project, asked, key, data, target, environment)
+
+
+def _run_in(
+    work: Path,
+    project: Project,
+    asked: Asked,
+    key: str,
+    data: Artifact,
+    target: Target,
+    environment: BackendEnvironment,
+) -> Artifact:
     folder = work / "run"
     reused = {}
     if asked.adapter is not None:
@@ -241,24 +253,21 @@ def run_stage(
         else replace(stage, action=Action.REUSE)
         for stage in asked.plan.stages
     )
-    try:
-        lowered, found = lower(
-            replace(asked.plan, stages=stages),
-            target,
-            LowerInputs(base_model=asked.base, baseline_model=asked.baseline, data=data.path, reused=reused),
-            folder,
-        )
-        if lowered is None:
-            raise FtspecError(*found)
-        outcome = launch(folder, on_event=lambda event: None, interpreter=str(environment.interpreter))
-        if outcome.diagnostics:
-            raise FtspecError(*(_about(each, asked) for each in outcome.diagnostics))
-        out = folder / "out" / asked.stage
-        done = json.loads((out / "DONE.json").read_text(encoding="utf-8"))
-        assert done["key"] == key, "the program ran another stage"
-        return Artifacts(project).publish(asked.stage, key, out, asked.document, algorithm=HASH_VERSION)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    lowered, found = lower(
+        replace(asked.plan, stages=stages),
+        target,
+        LowerInputs(base_model=asked.base, baseline_model=asked.baseline, data=data.path, reused=reused),
+        folder,
+    )
+    if lowered is None:
+        raise FtspecError(*found)
+    outcome = launch(folder, on_event=lambda event: None, interpreter=str(environment.interpreter))
+    if outcome.diagnostics:
+        raise FtspecError(*(_about(each, asked) for each in outcome.diagnostics))
+    out = folder / "out" / asked.stage
+    done = json.loads((out / "DONE.json").read_text(encoding="utf-8"))
+    assert done["key"] == key, "the program ran another stage"
+    return Artifacts(project).publish(asked.stage, key, out, asked.document, algorithm=HASH_VERSION)
 
 
 def _about(found: Diagnostic, asked: Asked) -> Diagnostic:

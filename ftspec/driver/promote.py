@@ -1,4 +1,4 @@
-"""Moving an environment's pointer: forward with evidence, back without."""
+"""Moving an environment's pointer forward, with evidence."""
 
 import getpass
 from collections.abc import Iterator
@@ -7,21 +7,22 @@ from datetime import UTC, datetime
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, Diagnostics, FtspecError, Severity
-from ftspec.driver.comparison import Comparison, Means, compare_models, plan_of
+from ftspec.driver.comparison import STAGE, Comparison, Means, compare_models, plan_of
 from ftspec.driver.incumbent import CannotCompareError
 from ftspec.driver.register import weight_files
 from ftspec.evaluate.gates import Outcome
 from ftspec.evaluate.words import finding
 from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.space import short_space, space_id_of, weights_of
+from ftspec.store.artifacts import Artifacts
 from ftspec.store.environments import environments_lock, strict_pointers
-from ftspec.store.history import earlier, find_whole, history, is_broken_off, move, not_whole
+from ftspec.store.history import find_whole, move, not_whole
 from ftspec.store.project import Project
 from ftspec.store.promotion import Measured, Promotion
 from ftspec.store.registry import RegisteredModel, find_model_version, is_intact
 from ftspec.store.run_record import RunRecord, read_record
 
-SAME, REGISTERED, COMPARED, ROLLBACK = "same", "registered", "comparison", "rollback"
+SAME, REGISTERED, COMPARED = "same", "registered", "comparison"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +150,7 @@ def promote(project: Project, proposal: Proposal, *, note: str = "") -> tuple[Pr
         comparison=None if comparison is None else comparison.key,
         measured=measured,
         flags=proposal.flags,
-        note=_writable(note),
+        note=writable(note),
         by=who(project),
         promoted=now(),
         previous=None if present is None else present.id,
@@ -158,81 +159,21 @@ def promote(project: Project, proposal: Proposal, *, note: str = "") -> tuple[Pr
         _, missing = find_model_version(project, model.name, model.version)
         if missing.has_errors:
             raise FtspecError(*missing)
+        _require_evidence(project, promotion)
         return move(project, promotion, expected=None if present is None else present.id)
 
 
-def rollback(
-    project: Project, name: str, environment: str, *, note: str = ""
-) -> tuple[Promotion, Promotion, Diagnostics]:
-    """Point back to what was there before; (the rollback, what it left, warnings).
-
-    Earlier versions whose files are gone or changed are passed over, and told (FTS682). Needs nothing of the
-    present model. Raises FTS681 when there is nothing before, or nothing of it is whole.
-    """
-    with environments_lock(project):
-        present = strict_pointers(project).get((environment, name))
-        if present is None:
-            raise nothing_there(project, name, environment)
-        known, found = history(project, name)
-        found = Diagnostics([each for each in found if not each.is_error])
-        for candidate in earlier(present, known):
-            if find_whole(project, candidate) is not None:
-                break
-            found.add(
-                codes.PROMOTED_DAMAGED,
-                f"{candidate.model}, which was there before, is passed over",
-                severity=Severity.WARNING,
+def _require_evidence(project: Project, promotion: Promotion) -> None:
+    """What the promotion rests on must be stored. `gc` removes comparisons that nothing was promoted by."""
+    key = promotion.comparison
+    if key is not None and Artifacts(project).find(STAGE, key) is None:
+        raise FtspecError(
+            Diagnostic(
+                code=codes.ARTIFACT_DAMAGED,
+                detail=f"the comparison of {promotion.model} with {promotion.from_version} was removed meanwhile",
+                help="give the command again: it compares anew",
             )
-        else:
-            raise FtspecError(*found, _no_way_back(project, present, known))
-        back = Promotion(
-            environment=environment,
-            name=name,
-            kind=candidate.kind,
-            number=0,
-            action="rollback",
-            version=candidate.version,
-            digest=candidate.digest,
-            space_id=candidate.space_id,
-            run_id=candidate.run_id,
-            from_version=present.version,
-            from_digest=present.digest,
-            basis=ROLLBACK,
-            verdict=candidate.verdict,
-            comparison=candidate.comparison,
-            measured=None,
-            flags=candidate.flags,  # it stands there by these again
-            note=_writable(note),
-            by=who(project),
-            promoted=now(),
-            previous=candidate.previous,
         )
-        moved, warnings = move(project, back, expected=present.id)
-    found.extend(warnings)
-    return moved, present, found
-
-
-def _no_way_back(project: Project, present: Promotion, known: tuple[Promotion, ...]) -> Diagnostic:
-    """FTS681: why a rollback has nowhere to go. The history is local, so in a fresh clone it may end early."""
-    help = f"`ftspec promote {present.name}@VERSION --to {present.environment}` puts another version there"
-    steps = (present, *earlier(present, known))
-    if is_broken_off(steps[-1], known):
-        why = (
-            f"what was there before {steps[-1].version} is recorded where it was promoted, not in this clone"
-        )
-        file = project.relative(project.environments)
-        help = (
-            f"roll back there, or bring {file} back from the commit before (`git log -- {file}`); or {help}"
-        )
-    elif len(steps) > 1:
-        why = "no earlier version is whole"
-    else:
-        why = "nothing was there before"
-    return Diagnostic(
-        code=codes.NOT_PROMOTED,
-        detail=f"{present.environment} holds {present.model}, and {why}",
-        help=help,
-    )
 
 
 def space_of(project: Project, model: RegisteredModel) -> str | None:
@@ -242,16 +183,6 @@ def space_of(project: Project, model: RegisteredModel) -> str | None:
     plan = plan_of(project, str(model.meta.get("run_id")), f"{model.name} {model.version}")
     assert isinstance(plan, EmbeddingPlan)
     return space_id_of(plan.model, weights_of(weight_files(model.path)))
-
-
-def nothing_there(project: Project, name: str, environment: str) -> FtspecError:
-    there = sorted({place[0] for place in strict_pointers(project) if place[1] == name})
-    help = (
-        f"it is in {', '.join(there)}" if there else f"`ftspec promote {name} --to {environment}` promotes it"
-    )
-    return FtspecError(
-        Diagnostic(code=codes.NOT_PROMOTED, detail=f"{environment} holds no `{name}`", help=help)
-    )
 
 
 def who(project: Project) -> str:
@@ -267,7 +198,7 @@ def who(project: Project) -> str:
         return "unknown"
 
 
-def _writable(text: str) -> str:
+def writable(text: str) -> str:
     """Bytes of an argument that are no UTF-8 cannot be written."""
     return text.encode("utf-8", "replace").decode("utf-8")
 

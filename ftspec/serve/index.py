@@ -1,7 +1,6 @@
 """The documents of a run with their embeddings, kept so that nothing is encoded twice."""
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from ftspec.evaluate.lines import read_lines
 from ftspec.plan.codec import canonical_json
 from ftspec.serve.encoder import Encoder
 from ftspec.serve.served import Served
+from ftspec.store.files import partial_path
 from ftspec.store.project import Project
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _cached(
     vectors = encoder.encode_documents(texts)
     project.create()
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{name}.{os.getpid()}")
+    temporary = partial_path(folder, name)
     with temporary.open("wb") as file:
         np.save(file, vectors)
     temporary.replace(path)

@@ -10,7 +10,8 @@ from click.testing import CliRunner, Result
 from ftspec.cli.main import cli
 from ftspec.diagnostics.model import FtspecError
 from ftspec.driver.gc import Garbage, collect_garbage, find_garbage, kept_promotions
-from ftspec.driver.promote import Allowed, promote, propose, rollback
+from ftspec.driver.promote import Allowed, promote, propose
+from ftspec.driver.rollback import rollback
 from ftspec.plan.contract import Lock, LockedModel, model_digest
 from ftspec.plan.frozen import FrozenMap
 from ftspec.store.artifacts import Artifacts
@@ -18,7 +19,7 @@ from ftspec.store.ledger import Ledger
 from ftspec.store.lockfile import lock_path, lock_text
 from ftspec.store.project import Project
 from ftspec.store.rebuild import rebuild, verify
-from ftspec.store.registry import RegisteredModel, list_models
+from ftspec.store.registry import RegisteredModel, delete_model, list_models
 from ftspec.store.run_record import all_records
 from tests.driver.promote_case import MEANS, make_version
 
@@ -181,6 +182,52 @@ def test_what_the_lock_names_stays(project: Project, models: list[RegisteredMode
     with pytest.raises(FtspecError) as raised:
         find_garbage(project)
     assert raised.value.diagnostics[0].code.id == "FTS631"
+
+
+SPEC = "apiVersion: ftspec/v1\nkind: Embedding\nmetadata: {name: next}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        ("model: {base: example, revision: v1}\n", ["v1", "v5"]),
+        ("model: {base: example}\n", ["v5"]),
+        ("model: {base: organisation/example, revision: v1}\n", ["v5"]),
+        ("model: {base: ../.ftspec/models/example/v2}\nevaluation: {baseline: example}\n", ["v2", "v5"]),
+        ("evaluation: {baseline: ../.ftspec/models/example/v3}\n", ["v3", "v5"]),
+        ("model: 7\nevaluation: [a]\n", ["v5"]),
+    ],
+)
+def test_what_a_spec_names_stays(
+    project: Project, models: list[RegisteredModel], words: str, kept: list[str]
+) -> None:
+    """It may not have run yet, here or at all."""
+    before = stages_of(project)
+    folder = project.root / "specs"
+    folder.mkdir()
+    (folder / "next.yaml").write_text(SPEC + words)
+    collect(project, 3)
+    assert versions(project) == kept
+    for version in kept:
+        run_id = f"example-0000000{version[1:]}"
+        assert stages_of(project)[run_id] == before[run_id]
+
+
+def test_without_a_current_version_a_name_means_the_newest(
+    project: Project, models: list[RegisteredModel]
+) -> None:
+    delete_model(project, "example", "v5")
+    (project.root / "next.yaml").write_text(SPEC + "model: {base: example}\n")
+    collect(project, 3)
+    assert versions(project) == ["v4"]
+
+
+def test_a_spec_that_cannot_be_read_stops_it(project: Project, models: list[RegisteredModel]) -> None:
+    (project.root / "next.yaml").write_text(SPEC + "<<<<<<< ours\nmodel: {base: example}\n")
+    with pytest.raises(FtspecError) as raised:
+        find_garbage(project)
+    assert raised.value.diagnostics[0].primary is not None
+    assert len(versions(project)) == 5
 
 
 def test_a_damaged_history_stops_it(project: Project, models: list[RegisteredModel]) -> None:

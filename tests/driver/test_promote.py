@@ -1,9 +1,11 @@
 """Promotions: what lets one through, what refuses it, and the way back."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +16,21 @@ from ftspec.cli.main import cli
 from ftspec.diagnostics.model import FtspecError
 from ftspec.driver import comparison
 from ftspec.driver.comparison import promotion_gates
+from ftspec.driver.gc import collect_garbage
 from ftspec.driver.incumbent import CannotCompareError, Made
-from ftspec.driver.promote import Allowed, Proposal, promote, propose, rollback
+from ftspec.driver.promote import Allowed, Proposal, promote, propose
+from ftspec.driver.rollback import rollback
+from ftspec.evaluate.evaluate import evaluate
 from ftspec.evaluate.gates import Outcome
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import Bootstrap, Gate
 from ftspec.serve.served import find_promoted
-from ftspec.store.environments import pointer
+from ftspec.store.environments import environments_lock, pointer
 from ftspec.store.history import history, verify_environments
 from ftspec.store.ledger import Ledger
 from ftspec.store.project import Project
 from ftspec.store.rebuild import rebuild, verify
-from ftspec.store.registry import RegisteredModel, delete_model, find_model_version
+from ftspec.store.registry import RegisteredModel, delete_model, find_model_version, list_models
 from tests.driver.promote_case import MEANS, make_version, remove
 from tests.embedding_plan import complete_plan
 from tests.example_evidence import example_plan
@@ -391,6 +396,44 @@ def test_a_damaged_model_has_the_remedy_that_works(project: Project, models: lis
     (models[1].path / "model.safetensors").write_text("others")
     found = ftspec(project, "query", "example", "x", "--environment", "production")
     assert "`ftspec rollback example --to production` goes back to v1" in " ".join(found.stderr.split())
+
+
+def test_gc_takes_nothing_away_from_a_comparison(
+    project: Project, models: list[RegisteredModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may run at any moment: a comparison waits for no lease, and holds none."""
+    put(project, models[0])
+
+    def evaluate_late(*arguments: Any, **options: Any) -> Any:
+        shutil.rmtree(project.artifacts)
+        return evaluate(*arguments, **options)
+
+    monkeypatch.setattr("ftspec.driver.comparison.evaluate", evaluate_late)
+    proposal = weigh(project, models[1], BREAK)
+    assert proposal.verdict is Outcome.PASSED
+    assert not any((project.state / "promote").iterdir())
+    promote(project, proposal)
+    assert version_in(project) == "v2"
+
+
+def test_a_comparison_that_was_removed_meanwhile(project: Project, models: list[RegisteredModel]) -> None:
+    put(project, models[0])
+    proposals = [weigh(project, model, BREAK) for model in models[1:]]
+    collect_garbage(project, purpose="ftspec gc")  # nothing was promoted by it yet; v3 is current
+    for proposal, code in zip(proposals, ("FTS615", "FTS612"), strict=True):
+        with pytest.raises(FtspecError, match=code):
+            promote(project, proposal)
+    assert version_in(project) == "v1"
+    put(project, models[2])
+
+
+def test_gc_waits_for_a_promotion(
+    project: Project, models: list[RegisteredModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftspec.driver.gc.environments_lock", partial(environments_lock, wait_seconds=0.1))
+    with environments_lock(project), pytest.raises(FtspecError, match="FTS601"):
+        collect_garbage(project, purpose="ftspec gc")
+    assert len(list_models(project)) == 3
 
 
 # --- back -------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ftspec.store.artifacts import MANIFEST, Artifacts
-from ftspec.store.files import clean_leftovers
+from ftspec.store.files import clean_leftovers, partial_path, scratch_folder, write_atomically
 from ftspec.store.project import Project
 from tests.store.conftest import key_of
 
@@ -90,16 +90,40 @@ def test_unreadable_manifest(project: Project, tmp_path: Path, text: str) -> Non
     assert len(store.verify_all()) == 1
 
 
-def test_leftovers_of_dead_processes_are_cleaned(project: Project, tmp_path: Path) -> None:
-    dead = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"], check=True, capture_output=True, text=True
-    )
+def test_leftovers_of_dead_processes_are_cleaned(project: Project) -> None:
+    """Of this machine by their process, of others on the same disk by their age."""
     parent = project.artifacts / "split"
-    for name in (
-        f".partial-{dead.stdout.strip()}-x",
-        f".trash-{dead.stdout.strip()}-1-y",
-        f".partial-{os.getppid()}-z",
-    ):
+    script = "import sys, pathlib; from ftspec.store.files import partial_path; print(partial_path(pathlib.Path(), 'x'))"
+    dead = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    machine, pid, _ = dead.removeprefix(".partial-").split("-", 2)
+    others = f".partial-{'0' * 8}-{pid}-01234567-x"
+    gone = (
+        dead,
+        dead.replace("partial", "trash"),
+        f".trash-{'1' * 8}-{os.getpid()}-old",
+        f".partial-{pid}-older",
+    )
+    kept = (f".partial-{machine}-{os.getppid()}-01234567-x", others, partial_path(parent, "mine").name)
+    for name in (*gone, *kept, ".partial-x", "x"):
         (parent / name).mkdir(parents=True)
-    assert clean_leftovers(parent) == 2
-    assert [path.name for path in parent.iterdir()] == [f".partial-{os.getppid()}-z"]
+    for name in gone[2:]:
+        os.utime(parent / name, (1.0, 1.0))
+    assert clean_leftovers(parent) == len(gone)
+    assert {path.name for path in parent.iterdir()} == {*kept, ".partial-x", "x"}
+
+
+def test_partial_folders_of_two_at_once_differ(tmp_path: Path) -> None:
+    """Machines that share a disk give out the same process numbers."""
+    assert partial_path(tmp_path, "x") != partial_path(tmp_path, "x")
+    with scratch_folder(tmp_path / "new", "x") as one, scratch_folder(tmp_path / "new", "x") as other:
+        assert one != other
+    assert not any((tmp_path / "new").iterdir())
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_atomically(tmp_path / "taken", "text")
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
