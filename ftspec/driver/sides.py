@@ -76,9 +76,12 @@ def read_side(text: str, reading: Reading, *, other: str | None = None) -> Side 
 
 
 def split_machine(text: str) -> tuple[str, str | None]:
-    """`specs/a.yaml@h100x8` is a spec for a machine; a file whose name holds an @ is itself."""
+    """`specs/a.yaml@h100x8` is a spec for a machine; a file whose name holds an @ is itself, also in a commit."""
     found = _PROFILE.fullmatch(text)
     if found is None or Path(text).exists():
+        return text, None
+    revision = _REVISION.fullmatch(text)
+    if revision is not None and _in_revision(revision["revision"], revision["path"])[0] is not None:
         return text, None
     return found["subject"], found["profile"]
 
@@ -204,27 +207,35 @@ def _of_revision(
     revision: str, written: str, label: str, hardware: str | None, reading: Reading
 ) -> Side | None:
     """A file as it was in a commit. Its data is that of the commit where git has it and it changed since."""
-    repository, here = git.find_repository(Path.cwd())
+    found, here = _in_revision(revision, written)
     reading.found.extend(here)
-    if repository is None:
+    if found is None:
         return None
-    commit, here = git.commit_of(repository, revision)
-    reading.found.extend(here)
-    if commit is None:
-        return None
-    top, near = repository.top / written, Path.cwd() / written
-    path = top
-    raw, here = git.show(repository, commit, top)
-    if raw is None and near != top:
-        path = near
-        raw, _ = git.show(repository, commit, near)
-    if raw is None:
-        reading.found.extend(here)
-        return None
+    repository, commit, path, raw = found
     if not is_spec_name(path):
         side = _of_text(raw.decode("utf-8", "replace"), path.name, label, f"{revision}:{written}", reading)
         return None if side is None else replace(side, name=replace(side.name, form="revision"))
     return read_spec_of(repository, commit, path, revision, reading, label=label, hardware=hardware)
+
+
+def _in_revision(
+    revision: str, written: str
+) -> tuple[tuple[git.Repository, str, Path, bytes] | None, Diagnostics]:
+    """Repository, commit, place and content of a file, named from the top or from here. FTS670 to FTS672."""
+    repository, found = git.find_repository(Path.cwd())
+    if repository is None:
+        return None, found
+    commit, here = git.commit_of(repository, revision)
+    found.extend(here)
+    if commit is None:
+        return None, found
+    for path in dict.fromkeys((repository.top / written, Path.cwd() / written)):
+        raw, here = git.show(repository, commit, path)
+        if raw is not None:
+            return (repository, commit, path, raw), Diagnostics()
+        if not found.has_errors:
+            found.extend(here)
+    return None, found
 
 
 def read_spec_of(
