@@ -55,7 +55,7 @@ def apply_plan(
     """
     with project_lease(project, purpose, notify=notify) as lease:
         promised = plan.extends
-        plan, told = with_store(plan, project, target, machine=machine, whole=True)
+        plan, told = with_store(plan, project, target, machine=machine, interpreter=interpreter, whole=True)
         plan_digest = digest(plan)
         artifacts = Artifacts(project)
         if all(stage.action is Action.REUSE for stage in plan.stages):

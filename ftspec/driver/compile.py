@@ -104,17 +104,29 @@ def compile_document(
 
 
 def with_store(
-    plan: Plan, project: Project, target: Target, *, machine: Machine | None = None, whole: bool = False
+    plan: Plan,
+    project: Project,
+    target: Target,
+    *,
+    machine: Machine | None = None,
+    interpreter: Path | None = None,
+    whole: bool = False,
 ) -> tuple[Plan, Diagnostics]:
     """The plan with what the store holds of it: outputs of stages, and a shorter training to go on from.
-    `machine`: that it runs on, where it was planned for another. `whole` as for `find_extension`."""
+    `machine`: that it runs on, where it was planned for another. `interpreter` and `whole` as for `find_extension`.
+    """
     plan = with_stages(plan, stored_stages(project))
     if not extendable(plan) or not project.runs.is_dir():
         return with_extension(plan, None), Diagnostics()
     from ftspec.driver.extension import find_extension
 
     extension, found = find_extension(
-        plan, project, target, machine_digest=(machine or plan.machine).digest, whole=whole
+        plan,
+        project,
+        target,
+        machine_digest=(machine or plan.machine).digest,
+        interpreter=interpreter,
+        whole=whole,
     )
     return with_extension(plan, extension), found
 

@@ -1,6 +1,7 @@
 """Which finished training of this project a plan can go on from, and whether its last state is still there."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from ftspec.diagnostics import codes
@@ -13,7 +14,7 @@ from ftspec.plan.model import Action, Extension, Plan
 from ftspec.store.artifacts import Artifacts
 from ftspec.store.project import Project
 from ftspec.store.run_record import RunRecord, all_records
-from ftspec.target.environments import BackendEnvironment, find_environment
+from ftspec.target.environments import BackendEnvironment, EnvironmentKind, examine, find_environment
 from ftspec.target.features import Feature
 from ftspec.target.model import Target
 
@@ -31,10 +32,17 @@ def versions_in(environment: BackendEnvironment) -> dict[str, str]:
 
 
 def find_extension(
-    plan: Plan, project: Project, target: Target, *, machine_digest: str, whole: bool = False
+    plan: Plan,
+    project: Project,
+    target: Target,
+    *,
+    machine_digest: str,
+    interpreter: Path | None = None,
+    whole: bool = False,
 ) -> tuple[Extension | None, Diagnostics]:
     """The longest finished training that is the beginning of the plan's, and whose last state is stored and can
-    be used on the machine where the plan runs. `whole`: every byte of the state is read.
+    be used on the machine and by the `interpreter` (None: that of the project's environment) where the plan runs.
+    `whole`: every byte of the state is read.
 
     A note FTS688 where there is such a training and its state cannot be used.
     """
@@ -45,7 +53,11 @@ def find_extension(
     shorter = sorted(_beginnings(plan, project), key=lambda each: -(each.estimate.train_steps or 0))
     if not shorter:
         return None, found
-    environment = find_environment(project.state, target)
+    environment = (
+        find_environment(project.state, target)
+        if interpreter is None
+        else examine(target, interpreter, EnvironmentKind.NAMED)
+    )
     if environment is None or not environment.usable:
         return None, found  # nothing runs here, which is told elsewhere
     told = ""

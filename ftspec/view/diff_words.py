@@ -140,7 +140,9 @@ def continuation_sentences(found: Difference) -> Iterator[str]:
         yield f"warm start from {start.name} {start.version}: its weights only, not its schedule, optimizer or data position"
     if kept.form is Form.EXTEND and kept.steps is not None:
         yield f"extend is safe: the first {kept.steps[0]:,} of {kept.steps[1]:,} steps are the same, step by step"
-        if kept.extends is None:
+        if kept.extends is None and any(
+            each.name == "train" and each.action == "run" for each in found.stages
+        ):
             yield "apply trains from the start all the same: no last state to go on from is kept here"
     if kept.extends is not None:
         yield f"apply goes on from step {kept.extends.step:,} of run {kept.extends.run_id}"
