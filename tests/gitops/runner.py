@@ -48,6 +48,7 @@ class Hosted:
     runs: int = 0
     caches: dict[str, Path] = field(default_factory=dict)  # the newest last
     artefacts: dict[str, Path] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)  # of every script
 
     def __post_init__(self) -> None:
         programs = self.folder / "bin"
@@ -82,7 +83,7 @@ class Hosted:
                 self._job(job, context) if _is_met(job.get("if"), context, ok) else JobResult("skipped")
             )
         if all(each.result != "failure" for each in done.values()):
-            self.succeeded = sha
+            self.succeeded = github["sha"]
         return done
 
     def _job(self, job: dict[str, Any], context: Context) -> JobResult:
@@ -151,7 +152,7 @@ class Hosted:
                 (programs / name).chmod(0o755)
         variables = {
             "CI": "true", "GITHUB_REF_NAME": "main", "GITHUB_OUTPUT": str(output), "GITHUB_REPOSITORY": "acme/search",
-            "GITHUB_STEP_SUMMARY": str(summary), "PATH": f"{programs}:{os.environ['PATH']}", **variables,
+            "GITHUB_STEP_SUMMARY": str(summary), "PATH": f"{programs}:{os.environ['PATH']}", **self.variables, **variables,
         }  # fmt: skip
         done = subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],

@@ -9,6 +9,7 @@ import pytest
 from tests.e2e.harness import SPEC, ftspec, sql, write_project, write_rows
 from tests.e2e.harness import rows as made_rows
 from tests.gitops.conftest import Repository
+from tests.gitops.github_server import github as server_like_github
 from tests.gitops.runner import Hosted
 from tests.tiny_model import make_tiny_model
 
@@ -27,11 +28,15 @@ def team(tmp_path: Path) -> Repository:
     """A repository on `main` as the README asks for: the action, and what pins ftspec; and one sound spec."""
     made = Repository(write_project(tmp_path / "team", make_tiny_model(tmp_path / "tiny"), PASSES))
     made.path("spec.yaml").rename(made.path("good.yaml"))
-    shutil.copytree(GITHUB / "actions", made.path(".github/actions"))
-    shutil.copy(EXAMPLES / "constraints-ftspec.txt", made.top)
+    add_action(made)
     made.git("init", "-q", "-b", "main")
     made.commit("first")
     return made
+
+
+def add_action(made: Repository) -> None:
+    shutil.copytree(GITHUB / "actions", made.path(".github/actions"))
+    shutil.copy(EXAMPLES / "constraints-ftspec.txt", made.top)
 
 
 def add(team: Repository, name: str, text: str) -> None:
@@ -45,6 +50,34 @@ def add(team: Repository, name: str, text: str) -> None:
 
 def trainings(folder: Path) -> int:
     return len(sql("select stage from stages where stage = 'train' and action = 'run'", folder))
+
+
+def test_a_pull_request_gets_its_comment_and_that_of_a_fork_a_summary(
+    repository: Repository, tmp_path: Path
+) -> None:
+    repository.git("checkout", "-q", "main")
+    add_action(repository)
+    repository.commit()
+    repository.git("checkout", "-qB", "change")
+    repository.replace("specs/pairs.yaml", "recall@5]", "recall@5, recall@10]")
+    repository.replace("specs/classes.yaml", "kind: Embedding", "kind: Embeding")
+    repository.commit()
+    head = {"sha": repository.git("rev-parse", "HEAD"), "event_name": "pull_request"}
+    with server_like_github() as server:
+        github = Hosted(repository.top, tmp_path / "github")
+        github.variables = {"GITHUB_BASE_REF": "main", "GITHUB_API_URL": server.url}
+        for owner in ("mallory", "acme", "acme"):
+            event = {"pull_request": {"number": 7, "head": {"repo": {"full_name": f"{owner}/search"}}}}
+            done = github.run(PLAN, **head, event=event)["plan"]
+            assert done.result == "failure"
+            assert "::error file=specs/classes.yaml,line=3," in done.said
+            assert "Re-score" in done.summary
+            assert len(server.comments) == (owner == "acme"), done.said
+            assert done.outcomes["Comment"] == ("success" if owner == "acme" else "skipped")
+        github.variables["GITHUB_BASE_REF"] = "gone"
+        assert github.run(PLAN, **head, event=event)["plan"].outcomes["Comment"] == "skipped"
+    assert server.comments[0]["body"] == done.summary.strip()
+    assert not github.caches
 
 
 @pytest.mark.slow
