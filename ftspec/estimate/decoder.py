@@ -48,6 +48,7 @@ class DecoderInputs:
     accumulates: bool = False  # more than one micro-batch in a step
     packed: bool = False  # rows are packed, with a mask that keeps them apart
     num_processes: int = 1
+    widths: int = 1  # different lengths that micro-batches are padded to
     malloc_tuned: bool = False
     costs: MemoryCosts = field(default_factory=MemoryCosts)
 
@@ -87,9 +88,18 @@ def decoder_inputs(plan: LlmPlan, costs: MemoryCosts) -> DecoderInputs:
         accumulates=(run.gradient_accumulation_steps or 1) > 1,
         packed=train.packing,
         num_processes=processes,
+        widths=batch_widths(plan),
         malloc_tuned="MALLOC_TRIM_THRESHOLD_" in (run.environment or {}),
         costs=costs,
     )
+
+
+def batch_widths(plan: LlmPlan) -> int:
+    """Different widths of micro-batches, at most: the longest row of a batch is mostly above the median."""
+    facts, limit = plan.data.facts, plan.model.max_seq_length
+    lengths = facts.sequence_lengths if facts.sequence_lengths.count else facts.lengths
+    spread = min(lengths.max, limit) - min(lengths.p50, limit) + 1
+    return min(spread, plan.train.total_steps * (plan.execution.gradient_accumulation_steps or 1))
 
 
 def longest_row(plan: LlmPlan) -> int:
@@ -292,7 +302,8 @@ def decoder_training_memory(inputs: DecoderInputs) -> MemoryEstimate:
         weights_bytes=weights,
         optimizer_bytes=optimizer,
         activation_bytes=activations,
-        overhead_bytes=_overhead(inputs.device, inputs.malloc_tuned, weights + optimizer + activations),
+        overhead_bytes=_overhead(inputs.device, inputs.malloc_tuned, weights + optimizer + activations)
+        + _kernel_bytes(inputs),
     )
 
 
@@ -334,3 +345,11 @@ def _overhead(device: str, malloc_tuned: bool, states: int) -> int:
         kept = 0.0 if malloc_tuned else GLIBC_FACTOR - 1
         return CPU_PROCESS_BYTES + round(kept * (CPU_PROCESS_BYTES + states))
     return CUDA_CONTEXT_BYTES + round((CUDA_ALLOCATOR_FACTOR - 1) * states)
+
+
+def _kernel_bytes(inputs: DecoderInputs) -> int:
+    """Kernels that are compiled for each width of a batch and kept, up to a limit: on a CPU in half precision."""
+    costs = inputs.costs
+    if inputs.device != "cpu" or inputs.precision == "fp32":
+        return 0
+    return costs.cpu_half_bytes_per_width * min(inputs.widths, costs.cpu_half_widths)

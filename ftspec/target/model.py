@@ -49,6 +49,10 @@ class MemoryCosts(Part):
     """With scales: 0.516 for bitsandbytes with double quantisation, 0.5625 for groups of 64 in mlx."""
     bytes_per_8bit_parameter: Annotated[float, Field(ge=1, strict=False)] = 1.004
     """With scales."""
+    cpu_half_bytes_per_width: Annotated[int, Field(ge=0)] = 0
+    """On a CPU in half precision: bytes that stay allocated for each width that batches are padded to."""
+    cpu_half_widths: Annotated[int, Field(ge=1)] = 96
+    """So many widths at most are kept."""
     quantizes_embeddings: bool = False
     """Whether embeddings and the output matrix are quantised with the linear layers."""
 

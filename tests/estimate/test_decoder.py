@@ -9,6 +9,7 @@ from ftspec.estimate.decoder import (
     DecoderInputs,
     activation_bytes,
     base_weight_bytes,
+    batch_widths,
     decoder_inputs,
     decoder_training_memory,
     gradient_bytes,
@@ -20,9 +21,12 @@ from ftspec.estimate.decoder import (
     weight_bytes,
 )
 from ftspec.estimate.memory import CPU_PROCESS_BYTES
+from ftspec.models.decoder import read_decoder_facts
 from ftspec.passes.predict import predict_scoring_peak
+from ftspec.paths import shared_folder
 from ftspec.plan.llm import AdapterPlan
 from ftspec.target.features import Device
+from ftspec.target.load import load_targets
 from ftspec.target.model import MemoryCosts
 from tests.llm_facts import llm_facts
 from tests.llm_plan import make_llm_plan
@@ -197,7 +201,50 @@ def test_a_small_step_needs_little_more_than_its_states() -> None:
     assert estimate.peak_bytes == 16 * QWEN.total_parameters + CPU_PROCESS_BYTES
 
 
+@pytest.mark.parametrize(("precision", "measured"), [("fp32", 739_528_704), ("bf16", 1_526_374_400)])
+def test_the_example_takes_what_it_was_measured_to_take(precision: str, measured: int) -> None:
+    """Resident peaks of the stage train of specs/llm-raft.yaml: 93 steps on one thread (torch 2.13)."""
+    facts, _ = read_decoder_facts(shared_folder("specs") / "data" / "tiny-llm", id="tiny", origin="path")
+    assert facts is not None
+    adapter = AdapterPlan(type="lora", r=16, alpha=32, dropout=0.0, target_modules=facts.linear_modules)
+    trl = next(target for target in load_targets()[0] if target.name == "trl")
+    predicted = decoder_training_memory(
+        DecoderInputs(
+            facts=facts,
+            adapter=adapter,
+            rows=8,
+            length=476,
+            trainable_parameters=16 * sum(facts.linear_widths.values()),
+            precision=precision,
+            widths=93,
+            costs=trl.memory,
+        )
+    )
+    assert 0.95 * measured < predicted.peak_bytes < 1.2 * measured  # glibc keeps less of small runs
+
+
+def test_compiled_kernels_are_kept_on_a_cpu_in_half_precision() -> None:
+    costs = MemoryCosts(cpu_half_bytes_per_width=1000, cpu_half_widths=50)
+
+    def more(**changes: Any) -> int:
+        many, one = (inputs(QWEN, costs=costs, widths=widths, **changes) for widths in (70, 1))
+        return decoder_training_memory(many).peak_bytes - decoder_training_memory(one).peak_bytes
+
+    assert more(device="cpu", precision="bf16") == 49_000
+    assert more(device="cpu", precision="fp32") == more(device="cuda", precision="bf16") == 0
+
+
 # --- of a plan ---------------------------------------------------------------------------------
+
+
+def test_widths_are_those_between_the_median_and_the_longest() -> None:
+    plan = make_llm_plan(train={"total_steps": 500})
+    lengths = replace(plan.data.facts.lengths, p50=100, max=160)
+    facts = replace(plan.data.facts, lengths=lengths, sequence_lengths=lengths)
+    plan = replace(plan, data=replace(plan.data, facts=facts))
+    assert batch_widths(plan) == 61
+    assert batch_widths(replace(plan, model=replace(plan.model, max_seq_length=120))) == 21
+    assert batch_widths(replace(plan, train=replace(plan.train, total_steps=7))) == 7
 
 
 def test_rows_are_as_long_as_the_data_or_the_limit_says() -> None:
