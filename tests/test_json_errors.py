@@ -24,6 +24,9 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
         ("show", "nothing"),
         ("sql", "select from where"),
         ("apply", "nothing.yaml"),
+        ("promote", "nothing", "--to", "production", "--yes"),
+        ("rollback", "nothing", "--to", "production", "--yes"),
+        ("unlock", "0badcafe"),
         ("synth", "nothing.yaml"),
         ("eject", "nothing.yaml", "--to", "there"),
     ],
@@ -34,6 +37,19 @@ def test_one_document(arguments: tuple[str, ...], tmp_path: Path, capsys: pytest
     assert code != 0
     document = json.loads(said)
     assert document["diagnostics"][0]["code"].startswith("FTS")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("history",), ("gc", "--yes"), ("models", "list"), ("rollback", "any", "--to", "production", "--yes")],
+)
+def test_an_environments_file_with_a_conflict(
+    arguments: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "ftspec.environments.json").write_text("<<<<<<< ours\n")
+    code, said = run(capsys, *arguments, "--format", "json", "--project", str(tmp_path))
+    (found,) = json.loads(said)["diagnostics"]
+    assert (code, found["code"]) == (1, "FTS680")
 
 
 def test_people_are_told_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

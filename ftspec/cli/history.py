@@ -1,6 +1,7 @@
 """`ftspec history`"""
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,8 +9,9 @@ import click
 
 from ftspec.cli.common import echo_json, find_project, format_option, project_option, report, terminal_width
 from ftspec.cli.environment import environment_option
+from ftspec.cli.exits import exit_code
 from ftspec.diagnostics import codes
-from ftspec.diagnostics.model import Diagnostic
+from ftspec.diagnostics.model import Diagnostic, FtspecError
 
 if TYPE_CHECKING:
     from ftspec.store.promotion import Promotion
@@ -41,7 +43,9 @@ def history_command(
     known, found = history(project, name)
     chosen = [each for each in known if environment in (None, each.environment)]
     report((*found, *_elsewhere(chosen, known)), format_=format_)
-    current = frozenset(each.id for each in read_pointers(project).values())
+    current: frozenset[str] = frozenset()
+    with suppress(FtspecError):  # it was told
+        current = frozenset(each.id for each in read_pointers(project).values())
     states = {}
     for each in chosen:
         model, _ = find_model_version(project, each.name, each.version)
@@ -51,18 +55,17 @@ def history_command(
             states[each.id] = "others"
     if format_ == "json":
         echo_json(history_document(chosen, current, states))
-        return
-    if not chosen:
+    elif chosen:
+        for number, each_name in enumerate(names := sorted({each.name for each in chosen})):
+            if len(names) > 1:
+                click.echo(("\n" if number else "") + each_name)
+            mine = [each for each in chosen if each.name == each_name]
+            click.echo(render_history(mine, current, states, width=terminal_width()), nl=False)
+    elif not found.has_errors:
         place = f" to {environment}" if environment else ""
         said = f"`{name}` was not promoted" if name else "nothing was promoted"
         click.echo(f"{said}{place} yet", err=True)
-        return
-    names = sorted({each.name for each in chosen})
-    for number, each_name in enumerate(names):
-        if len(names) > 1:
-            click.echo(("\n" if number else "") + each_name)
-        mine = [each for each in chosen if each.name == each_name]
-        click.echo(render_history(mine, current, states, width=terminal_width()), nl=False)
+    raise SystemExit(exit_code(found))
 
 
 def _elsewhere(chosen: Iterable["Promotion"], known: tuple["Promotion", ...]) -> Iterator[Diagnostic]:

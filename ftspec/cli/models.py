@@ -14,7 +14,7 @@ from ftspec.cli.common import (
     tell,
     terminal_width,
 )
-from ftspec.diagnostics.model import FtspecError
+from ftspec.diagnostics.model import Diagnostic, FtspecError
 from ftspec.store.project import Project
 
 
@@ -45,13 +45,15 @@ def list_command(format_: str, project_folder: Path | None) -> None:
     from ftspec.view.models import model_document, render_models
 
     project = find_project(project_folder)
-    models, places = list_models(project), _places(project, format_)
+    models, (places, found) = list_models(project), _places(project)
     if format_ == "json":
         echo_json([model_document(model, environments=places) for model in models])
     elif models:
         click.echo(render_models(models, environments=places, width=terminal_width()), nl=False)
     else:
         click.echo("no model is registered yet; `ftspec apply SPEC` makes one", err=True)
+    if found:
+        fail(found, format_=format_)
 
 
 @models_command.command("show", short_help="Show where a model lies and what made it.")
@@ -65,27 +67,28 @@ def show_command(name: str, version: str | None, format_: str, project_folder: P
     from ftspec.view.models import model_document, render_model
 
     project = find_project(project_folder)
-    model, places = find_registered(project, name, version), _places(project, format_)
+    model, (places, found) = find_registered(project, name, version), _places(project)
     passport = read_passport(model.path)
     if format_ == "json":
         echo_json({**model_document(model, environments=places), "passport": passport})
     else:
         click.echo(render_model(model, passport, environments=places), nl=False)
+    if found:
+        fail(found, format_=format_)
 
 
-def _places(project: Project, format_: str) -> dict[tuple[str, str], list[str]]:
-    """The environments of each version. A file that cannot be used is told, and hides no model."""
+def _places(project: Project) -> tuple[dict[tuple[str, str], list[str]], tuple[Diagnostic, ...]]:
+    """The environments of each version. A file that cannot be used hides no model, and is told after them."""
     from ftspec.store.environments import read_pointers
 
     found: dict[tuple[str, str], list[str]] = {}
     try:
         pointers = read_pointers(project)
     except FtspecError as error:
-        report(error.diagnostics, format_=format_)
-        return found
+        return found, tuple(error.diagnostics)
     for environment, name in sorted(pointers):
         found.setdefault((name, pointers[environment, name].version), []).append(environment)
-    return found
+    return found, ()
 
 
 @models_command.command("delete", short_help="Delete a version, or a whole model.")

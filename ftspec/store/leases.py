@@ -7,7 +7,6 @@ suspicion, and a lease changes hands only after it was watched for a while and d
 """
 
 import json
-import math
 import os
 import secrets
 import threading
@@ -27,6 +26,7 @@ from ftspec.store.project import Project
 
 _VERSION = 1
 _UNREADABLE = "unreadable"
+_LAST_SECOND = 1e11  # no clock shows more, and no lease lasts longer
 
 Notify = Callable[[Diagnostic], None]
 
@@ -90,6 +90,7 @@ class HeldLease:
         self._project = project
         self._timing = timing
         self._lost: str | None = None
+        self._failing_since: float | None = None  # on a clock that stands still while the machine sleeps
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="ftspec-lease", daemon=True)
 
@@ -130,19 +131,31 @@ class HeldLease:
             self._beat()
 
     def _beat(self) -> None:
-        """Under the guard: else a beat could write over the lease of one who took it meanwhile."""
+        """Under the guard: else a beat could write over the lease of one who took it meanwhile. What cannot be
+        read or written now, on a full disk or one that is away for a moment, the next beat tries again: nobody
+        else takes the lease before it expires."""
         try:
             with _guard(self._project, self._timing):
                 present = _read(self._project)
                 if present is None:
                     self._lost = "it was removed"
+                elif present.id == _UNREADABLE:
+                    self._failed(present.purpose)
                 elif present.id != self.lease.id:
                     self._lost = f"the project is held for {present} now"
                 elif not self._stop.is_set():
                     self.lease = replace(self.lease, heartbeat=time.time(), beats=self.lease.beats + 1)
                     _write(self._project, self.lease)
-        except (OSError, FtspecError):
-            return  # a full disk, for instance; the next beat tries again
+                    self._failing_since = None
+        except (OSError, FtspecError) as error:
+            self._failed(str(error))
+
+    def _failed(self, why: str) -> None:
+        now = time.monotonic()
+        if self._failing_since is None:
+            self._failing_since = now
+        elif now - self._failing_since > self._timing.expires_after:
+            self._lost = f"no sign of life could be given for {now - self._failing_since:.0f} s: {why}"
 
 
 @contextmanager
@@ -331,7 +344,7 @@ def _read(project: Project) -> Lease | None:
             "heartbeat": int() | float() as heartbeat,
             "beats": int(beats),
             "expires_after_seconds": int() | float() as expires,
-        } if pid > 0 and math.isfinite(heartbeat) and math.isfinite(expires):
+        } if pid > 0 and 0 <= heartbeat < _LAST_SECOND and 0 < expires < _LAST_SECOND:
             return Lease(
                 id=id,
                 user=user,

@@ -530,7 +530,10 @@ def test_models_tell_environments_and_spaces(
     assert document["space_id"] == models[0].space_id
     project.environments.write_text("<<<<<<< HEAD\n")
     listed = CliRunner().invoke(cli, ["models", "list", "--project", str(project.root)])
-    assert (listed.exit_code, "v3" in listed.stdout, "FTS680" in listed.stderr) == (0, True, True)
+    assert (listed.exit_code, "v3" in listed.stdout, "FTS680" in listed.stderr) == (1, True, True)
+    shown = ftspec(project, "models", "show", "example", "--format", "json")
+    assert (shown.exit_code, json.loads(shown.stdout)["version"]) == (1, "v3")
+    assert json.loads(shown.stderr)["diagnostics"][0]["code"] == "FTS680"
 
 
 def test_the_history(

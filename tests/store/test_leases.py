@@ -243,8 +243,12 @@ def test_a_clock_that_went_backwards_wedges_nothing(project: Project) -> None:
 
 
 def test_a_lease_that_cannot_be_read_has_a_holder_who_is_not_known(project: Project) -> None:
-    for text in ("{", '{"version": 2}', "[]", "\xff"):
+    whole = json.dumps(write_lease(project, heartbeat=0.25))
+    odd = [whole.replace("0.25", number) for number in ("1e300", "-1e300", "NaN", "1e400")]
+    odd.append(whole.replace('seconds": 60.0', 'seconds": 1e300'))
+    for text in ("{", '{"version": 2}', "[]", "\xff", *odd):
         project.lease.write_text(text, encoding="latin-1")
+        assert "0" * 30 not in call(project, "unlock").stdout
         finding = refused(project)
         assert "cannot be read" in finding.detail
         os.utime(project.lease, (time.time() - 600, time.time() - 600))
@@ -268,6 +272,42 @@ def test_after_a_pause_the_holder_looks_before_it_writes(project: Project) -> No
         project.lease.unlink()
         with pytest.raises(FtspecError, match=r"FTS625.*removed"):
             held.require()
+
+
+@pytest.mark.parametrize("fault", ["_read", "_write"])
+def test_a_disk_that_is_away_for_a_moment_costs_no_lease(
+    project: Project, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    slow = Timing(beat=3600, expires_after=60, watch=1)
+    clock = 0.0
+    monkeypatch.setattr(leases.time, "monotonic", lambda: clock)
+
+    def beat(held: leases.HeldLease) -> None:
+        held.lease = leases.replace(held.lease, heartbeat=time.time() - 8000)
+        held.require()
+
+    def is_away(*_: object) -> Lease | None:
+        if fault == "_write":
+            raise OSError(5, "input/output error")
+        return leases._unknown(project.lease)
+
+    with project_lease(project, "apply", timing=slow) as held:
+        for began in (0.0, 1000.0):  # every time anew
+            clock = began
+            with monkeypatch.context() as patch:
+                patch.setattr(leases, fault, is_away)
+                beat(held)
+                clock += 50.0
+                beat(held)
+            clock += 50.0
+            beat(held)
+            assert find_leases(project)[0][0].beats == held.lease.beats
+        monkeypatch.setattr(leases, fault, is_away)
+        beat(held)
+        clock += 61.0
+        with pytest.raises(FtspecError, match=r"FTS625.*no sign of life could be given for 61 s"):
+            beat(held)
+        monkeypatch.undo()
 
 
 @pytest.mark.parametrize("before", ["free", "killed"])
