@@ -3,10 +3,13 @@
 import json
 import math
 import os
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+BETWEEN_SECONDS = 10.0  # between lines about progress
 
 
 class Events:
@@ -46,16 +49,35 @@ def finite(value: Any) -> Any:
 
 class StageEvents:
     """The stream with the stage's name filled in. `silent`, for processes beside the first one of a stage:
-    nothing is said but what `insist` says."""
+    nothing is said but what `insist` says. `aloud`: how far it is also goes to stderr, now and then."""
 
-    def __init__(self, events: Events, stage: str, *, silent: bool = False) -> None:
+    def __init__(self, events: Events, stage: str, *, silent: bool = False, aloud: bool = False) -> None:
         self._events = events
         self._silent = silent
+        self._aloud = aloud
+        self._told = 0.0
         self.stage = stage
 
     def emit(self, event: str, **values: Any) -> None:
         if not self._silent:
             self._events.emit(self.stage, event, **values)
+            if self._aloud:
+                self._tell(event, values)
+
+    def _tell(self, event: str, values: dict[str, Any]) -> None:
+        """Errors are written by those who find them."""
+        now = time.monotonic()
+        if event == "start":
+            text = "begins"
+        elif event == "end":
+            text = f"done in {values['seconds']:.0f} s"
+        elif event == "progress" and now - self._told >= BETWEEN_SECONDS:
+            text = f"{values['done']}/{values['total']} {values['unit']}"
+        else:
+            return
+        self._told = now
+        sys.stderr.write(f"{self.stage}: {text}\n")
+        sys.stderr.flush()
 
     def insist(self, event: str, **values: Any) -> None:
         self._events.emit(self.stage, event, **values)

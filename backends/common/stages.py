@@ -27,6 +27,8 @@ from watch import StopRequest, watch_parent
 
 CHECK_FAILED, INTERRUPTED, BUSY = 20, 130, 75
 
+ALOUD = "FTSPEC_ALOUD"  # "1": stderr says what runs
+
 # Nothing is fetched: all that a run reads lies in its folder.
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
            "HF_HUB_DISABLE_PROGRESS_BARS": "1", "TOKENIZERS_PARALLELISM": "false"}  # fmt: skip
@@ -79,6 +81,7 @@ def run_program(
     stop.install()
     ranks = Ranks.here()
     planned = num_processes(settings)
+    aloud = _aloud(root, ranks)
     with _lock(root, ranks) as free:
         if not free:
             sys.stderr.write("another process works in this folder\n")
@@ -92,11 +95,23 @@ def run_program(
                     if used and renew:
                         _begin_again()
                     used = True
-                    said = StageEvents(events, stage.name, silent=ranks.rank > 0)
+                    said = StageEvents(events, stage.name, silent=ranks.rank > 0, aloud=aloud)
                     code = _run_stage(root, stage, said, stop, ranks, planned, work, settings)
                     if code:
                         return _leave(code, ranks)
     return _leave(0, ranks)
+
+
+def _aloud(root: Path, ranks: Ranks) -> bool:
+    """Whether a person started this, who is told what runs; ftspec reads events.jsonl. Processes that this one
+    starts do as it does."""
+    first = ALOUD not in os.environ
+    said = os.environ.setdefault(ALOUD, "0" if os.environ.get("FTSPEC_WATCH_STDIN") == "1" else "1") == "1"
+    if said and first and ranks.rank == 0:
+        sys.stderr.write(
+            f"{root.name} runs with {sys.executable}; events.jsonl says what happens, out/ holds what is made\n"
+        )
+    return said
 
 
 def _leave(code: int, ranks: Ranks) -> int:

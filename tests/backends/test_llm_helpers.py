@@ -308,6 +308,51 @@ def test_processes_are_started_stopped_and_end_with_their_parent(tmp_path: Path)
     assert not any(Path(f"/proc/{pid}").exists() for pid in children)
 
 
+ALOUD = """
+import pathlib, sys, types
+import events, stages
+events.BETWEEN_SECONDS = 0.0
+stage = types.SimpleNamespace(name="train", key="k")
+def work(name, settings, stop):
+    return lambda folder, events: events.progress(3, 9, "steps")
+root = pathlib.Path(sys.argv.pop(1))
+settings = lambda path: types.SimpleNamespace(stages=[stage])
+sys.exit(stages.run_program(root, settings, work, num_processes=lambda found: 1))
+"""
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_who_starts_a_folder_by_hand_is_told_what_runs(tmp_path: Path, watched: bool) -> None:
+    import os
+    import subprocess
+    import sys
+
+    from tests.backends.llm_common import BACKENDS
+
+    environment = {**os.environ, "PYTHONPATH": str(BACKENDS / "common")}
+    for name in ("FTSPEC_ALOUD", "FTSPEC_WATCH_STDIN"):
+        environment.pop(name, None)
+    if watched:
+        environment["FTSPEC_WATCH_STDIN"] = "1"
+    (tmp_path / "run").mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", ALOUD, str(tmp_path / "run")],
+        env=environment,
+        stdin=subprocess.PIPE,  # open until the end: its end would stop a watched process
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as done:
+        assert done.stderr is not None
+        lines = done.stderr.read().splitlines()
+    assert done.returncode == 0, lines
+    if watched:
+        assert lines == []
+        return
+    assert lines[0].startswith(f"run runs with {sys.executable}; ")
+    assert lines[1:3] == ["train: begins", "train: 3/9 steps"]
+    assert lines[3].startswith("train: done in ")
+
+
 def test_the_helpers_without_torch_do_without_it() -> None:
     """mlx has no torch: what it imports must not ask for it."""
     import subprocess
