@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.harness import SPEC, apply, ftspec, ftspec_json, write_project
+from ftspec.paths import shared_folder
+from tests.e2e.harness import SPEC, Applying, apply, ftspec, ftspec_json, write_project
 
 pytestmark = pytest.mark.slow
 
@@ -157,3 +158,46 @@ def test_nothing_is_kept_where_no_longer_training_can_begin_like_it(tiny_model: 
     apply(folder, exits=None)
     assert not (folder / ".ftspec/artifacts/last_state").exists()
     assert not list((folder / ".ftspec").rglob("last_state"))
+
+
+def test_a_killed_one_goes_on_from_its_own_checkpoint(project: Path, short: Short) -> None:
+    spec = project / "spec.yaml"
+    spec.write_text(spec.read_text().replace("max_steps: 20", "max_steps: 400"))
+    attempt = Applying(project)
+    assert attempt.wait_for_event("train", "resumed")["step"] == 20
+    attempt.wait_for_event("train", "checkpoint")
+    attempt.kill_all()
+    result = apply(project, exits=None)
+    assert result["extended_from"] == {"run_id": short.run_id, "step": 20}
+    assert result["resumed_from_step"] >= 40
+
+
+def test_the_difference_says_what_apply_will_do(project: Path, short: Short) -> None:
+    (project / "longer.yaml").write_text(CONSTANT.replace("max_steps: 20", "max_steps: 30"))
+    found = ftspec_json("diff", "spec.yaml", "longer.yaml", cwd=project)
+    assert (found["category"], found["continuation"]["form"]) == ("extend", "extend")
+    assert found["continuation"]["extends"] == {"run_id": short.run_id, "step": 20}
+    wide = {"COLUMNS": "160"}
+    shown = ftspec("diff", "spec.yaml", "longer.yaml", cwd=project, env=wide).stdout
+    assert f"apply goes on from step 20 of run {short.run_id}" in shown
+    shutil.rmtree(project / ".ftspec/artifacts/last_state")
+    shown = ftspec("diff", "spec.yaml", "longer.yaml", cwd=project, env=wide).stdout
+    assert "apply trains from the start all the same" in shown
+
+
+def test_a_language_model_is_extended_too(tmp_path: Path) -> None:
+    wishes = ("--set", "train.lr_scheduler_type=constant", "--set", "resources.backend=trl",
+              "--set", "resources.limits.threads=1", "--set", "train.num_train_epochs")  # fmt: skip
+    results = []
+    for name, lengths in (("project", (1, 2)), ("whole", (2,))):
+        shutil.copytree(shared_folder("specs"), tmp_path / name)
+        (tmp_path / name / ".ftspec").mkdir()
+        for epochs in lengths:
+            *given, last = wishes
+            more = (*given, f"{last}={epochs}")
+            results.append(apply(tmp_path / name, *more, subject="llm-completion.yaml", exits=None))
+    short, long, whole = results
+    assert long["extended_from"] == {"run_id": short["run_id"], "step": long["resumed_from_step"]}
+    assert whole["extended_from"] is None
+    assert weights(short) != weights(long) == weights(whole)
+    assert long["metrics"] == whole["metrics"]

@@ -22,6 +22,7 @@ from ftspec.plan.difference import (
     StageChange,
     StageReason,
 )
+from ftspec.plan.model import Extension
 from ftspec.view.diff_human import render_diff, render_rules, render_spec_changes
 from ftspec.view.diff_json import diff_json, rules_json, spec_changes_json
 from ftspec.view.diff_markdown import diff_markdown, spec_changes_markdown
@@ -159,9 +160,18 @@ def test_markdown_cannot_be_broken_out_of() -> None:
 
 def test_a_warm_start_and_an_extension_are_said() -> None:
     kept = Continuation(form=Form.EXTEND, steps=(10, 30), warm_start=WarmStart(name="search", version="v3"))
-    text = " ".join(render_diff(replace(_difference(), continuation=kept), width=100).split())
+    text = " ".join(render_diff(replace(_difference(), continuation=kept, stages=()), width=100).split())
     assert "extend is safe: the first 10 of 30 steps are the same" in text
     assert "warm start from search v3: its weights only" in text
+    assert "apply" not in text.partition("extend is safe")[2], "nothing trains"
+    trains = StageChange(name="train", action="run", reason=StageReason.CHANGED, seconds=1.0)
+    found = replace(_difference(), continuation=kept, stages=(trains,))
+    assert "apply trains from the start all the same" in " ".join(render_diff(found, width=100).split())
+    extends = Extension(run_id="search-1a2b3c4d", step=10)
+    found = replace(found, continuation=replace(kept, extends=extends))
+    text = " ".join(render_diff(found, width=100).split())
+    assert "apply goes on from step 10 of run search-1a2b3c4d" in text
+    assert "from the start" not in text
 
 
 def test_another_space_is_shown() -> None:
