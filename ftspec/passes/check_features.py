@@ -16,9 +16,10 @@ def check_features(plan: Plan, context: Context) -> Iterator[Rewrite | Diagnosti
 
 
 def judge(plan: Plan, context: Context, needs: Iterable[Need]) -> Iterator[Diagnostic]:
-    """One finding for each feature, however many fields ask for it."""
+    """One finding for each feature, however many fields ask for it; one refusal for each field."""
     target, kind = target_of(plan, context), kind_of_device(plan, context)
     first: dict[str, Need] = {}
+    refused: set[str] = set()  # leaves: what one of them asks for besides would be told twice
     for need in needs:
         first.setdefault(need.feature, need)
     for need in first.values():
@@ -32,6 +33,9 @@ def judge(plan: Plan, context: Context, needs: Iterable[Need]) -> Iterator[Diagn
                 primary=span_of(context, need.field),
             )
             continue
+        if need.field in refused:
+            continue
+        refused.add(need.field)
         remedy = "remove it from the spec, or choose another backend"
         yield Diagnostic(
             code=codes.UNSUPPORTED_FEATURE,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.llm import LlmPlan
-from ftspec.plan.model import Plan
+from ftspec.plan.model import OriginKind, Plan
 from ftspec.target.features import Feature
 
 _ADAPTERS = {
@@ -14,6 +14,7 @@ _ADAPTERS = {
     "qlora": Feature.QLORA,
     "full": Feature.FULL_FINE_TUNING,
 }
+_FIELD_OF_BITS = "model.quantization_bits"
 _BITS = {4: Feature.QUANTIZATION_4BIT, 8: Feature.QUANTIZATION_8BIT}
 
 Asked = tuple[bool, Feature, str]  # holds, feature, leaf
@@ -71,10 +72,11 @@ def _of_embedding(plan: EmbeddingPlan) -> Iterable[Asked]:
 
 def _of_llm(plan: LlmPlan) -> Iterable[Asked]:
     adapter, bits = plan.adapter, plan.model.quantization_bits
+    bits_given = plan.origins[_FIELD_OF_BITS].kind is OriginKind.GIVEN  # else they follow from `qlora`
     trains_adapter = adapter.type != "full"
     return (
         (True, _ADAPTERS[adapter.type], "adapter.type"),
-        (bits is not None, _BITS[bits or 4], "model.quantization_bits"),
+        (bits is not None, _BITS[bits or 4], _FIELD_OF_BITS if bits_given else "adapter.type"),
         (adapter.layers is not None, Feature.LAST_LAYERS, "adapter.layers"),
         (plan.train.packing, Feature.PACKING, "train.packing"),
         (plan.train.checks.divergence != "off", Feature.RUN_CHECKS, "train.checks.divergence"),

@@ -166,9 +166,20 @@ def _no_backend(plan: Plan, context: Context, rejected: dict[str, str]) -> Diagn
             + "`ftspec doctor` lists the backends; `backend: auto` takes one that can",
         )
     reasons = "; ".join(f"{name}: {why}" for name, why in rejected.items())
+    elsewhere = next(
+        (
+            each
+            for each in context.targets
+            if each.name in rejected and each.emit_only and is_given(plan, FIELD)
+        ),
+        None,
+    )
     return Diagnostic(
         code=codes.NO_BACKEND,
         detail=reasons or "no backend is known",
         primary=span_of(context, "execution.device") or span_of(context, FIELD),
-        help="`ftspec doctor` shows the devices of this machine and what each backend runs on",
+        help="`ftspec doctor` shows the devices of this machine and what each backend runs on"
+        if elsewhere is None
+        else f"{elsewhere.name} runs elsewhere: `ftspec eject SPEC --hardware PROFILE --to FOLDER` writes its run folder "
+        "for another machine, such as `h100x8`",
     )

@@ -267,6 +267,12 @@ def _number_help(text: str) -> str:
     return "remove the quotes"
 
 
+_EMPTY_LISTS = {
+    "target_modules": "write `all-linear`, or names of linear layers such as `[q_proj, v_proj]`; without this key "
+    "all linear layers get an adapter",
+}
+
+
 def _bad_value(fault: _Fault, tree: dict[str, Any], document: Document) -> Diagnostic:
     error, path = fault.error, fault.path
     bounds = error.get("ctx", {})
@@ -287,6 +293,7 @@ def _bad_value(fault: _Fault, tree: dict[str, Any], document: Document) -> Diagn
             need = "text that is not empty"
         case "too_short":
             need = "a list that is not empty"
+            help = _EMPTY_LISTS.get(str(path[-1]), "")
         case "string_pattern_mismatch" if path == ("metadata", "name"):
             need = "a name of at most 63 lower-case letters, digits, `.`, `_` and `-`, starting with a letter or digit"
             help = "the name becomes a folder and a model's address"
