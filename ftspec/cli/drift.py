@@ -1,7 +1,8 @@
 """`ftspec drift`"""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -19,6 +20,7 @@ from ftspec.cli.common import (
 from ftspec.cli.exits import CHANGES, DONE, ERROR
 from ftspec.cli.findings import FINDINGS, show_findings
 from ftspec.diagnostics.model import Diagnostics
+from ftspec.plan.drift import ModelDrift
 from ftspec.store.project import Project
 
 
@@ -47,7 +49,7 @@ def drift_command(
     would make it come out another one today; the rest is informational. Nothing is downloaded: what only the
     hub knows is told as unknown. With --behaviour the model is run on today's held-out side, and held against
     the gates of today's spec. Exit codes: 0 no relevant drift, 2 relevant drift (only with
-    --detailed-exitcode), 1 something cannot be looked at.
+    --detailed-exitcode), 1 something cannot be looked at: a spec or ftspec.lock that cannot be read.
 
     \b
     Examples:
@@ -56,7 +58,6 @@ def drift_command(
       ftspec drift --detailed-exitcode --format markdown   for a scheduler
     """
     from ftspec.driver.drift import drift_of
-    from ftspec.plan.drift import DriftReport
     from ftspec.view.drift import drift_document, drift_markdown, render_drift
 
     if specs and all_specs:
@@ -64,13 +65,13 @@ def drift_command(
     project = find_project(project_folder)
     found = Diagnostics()
     named = list(_named(specs, found) if specs else _everything(project))
-    models, not_made = drift_of(project, [(name, path and path.parent) for name, path in named])
+    result, here = drift_of(project, named)
     if behaviour:
         from ftspec.driver.behaviour import with_behaviour
 
-        places = {name: path for name, path in named if path is not None}
-        models = with_behaviour(project, models, places, tell=_say, notify=tell)
-    result = DriftReport(models=models, not_made=not_made)
+        models = with_behaviour(project, result.models, dict(named), tell=_say, notify=tell, found=here)
+        result = replace(result, models=models)
+    found.extend(each for each in here if each not in found.items)
     if format_ in FINDINGS:
         from ftspec.driver.findings import drift_findings
 
@@ -91,16 +92,11 @@ def drift_command(
     raise SystemExit(CHANGES if detailed_exitcode and result.relevant else DONE)
 
 
-def show_plan_drift(project: Project, name: str, format_: str) -> None:
-    """What a plan says of drift: relevant findings, where there are some. JSON is left to `ftspec drift`: that
-    of a plan is the content of a plan file."""
-    from ftspec.driver.drift import plan_drift
+def show_plan_drift(drifted: Sequence[ModelDrift], format_: str) -> None:
+    """What a plan says of drift: relevant findings, where there are some. Its JSON holds them itself."""
     from ftspec.view.drift import drift_section_markdown, drift_section_text
 
-    if format_ not in ("human", "markdown"):
-        return
-    drifted = plan_drift(project, name)
-    if not drifted:
+    if not drifted or format_ not in ("human", "markdown"):
         return
     if format_ == "markdown":
         click.echo("\n" + drift_section_markdown(drifted).rstrip("\n"))
@@ -110,7 +106,8 @@ def show_plan_drift(project: Project, name: str, format_: str) -> None:
 
 
 def _named(specs: tuple[Path, ...], found: Diagnostics) -> Iterator[tuple[str, Path | None]]:
-    """The names that specs give their models. Faulty specs are told, the others go on."""
+    """The names that specs give their models. Faulty specs are told, and go on where their name is known."""
+    from ftspec.driver.names import name_of
     from ftspec.source.load import load_document
     from ftspec.spec.check import check_spec
 
@@ -119,10 +116,10 @@ def _named(specs: tuple[Path, ...], found: Diagnostics) -> Iterator[tuple[str, P
         found.extend(here)
         if document is None:
             continue
-        spec, here = check_spec(document)
-        found.extend(here)
-        if spec is not None:
-            yield spec.metadata.name, path
+        found.extend(check_spec(document)[1])
+        name = name_of(document)
+        if name is not None:
+            yield name, path
 
 
 def _everything(project: Project) -> Iterator[tuple[str, Path | None]]:

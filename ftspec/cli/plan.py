@@ -25,7 +25,10 @@ from ftspec.diagnostics.model import Diagnostics
 from ftspec.plan.model import Action, Plan
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ftspec.plan.contract import Contract
+    from ftspec.plan.drift import ModelDrift
 
 
 @click.command("plan")
@@ -141,11 +144,13 @@ def plan_command(
 
         show_findings([*found, *annotations(plan, str(spec))], format_)
     else:
-        report(found, format_=format_)
-        show_plan(plan, format_, explain=explain)
         from ftspec.cli.drift import show_plan_drift
+        from ftspec.driver.drift import plan_drift
 
-        show_plan_drift(find_project(project_folder), plan.name, format_)
+        drifted = plan_drift(find_project(project_folder), plan.name, spec)
+        report(found, format_=format_)
+        show_plan(plan, format_, explain=explain, drift=drifted)
+        show_plan_drift(drifted, format_)
     if out is not None and format_ == "human":
         click.echo(f"\nSaved to {out}. Run exactly this with: ftspec apply {out}", err=True)
     changes = any(stage.action is Action.RUN for stage in plan.stages)
@@ -161,13 +166,20 @@ def _refuse(found: Diagnostics, format_: str, spec: Path) -> NoReturn:
     fail(found, format_=format_)
 
 
-def show_plan(plan: Plan, format_: str, *, explain: bool = False, contract: "Contract | None" = None) -> None:
-    """Print a plan in one of the formats of `plan`, `show` and `apply`; `explain` is for people alone, and
-    `contract`, of a saved plan, for people and programs."""
+def show_plan(
+    plan: Plan,
+    format_: str,
+    *,
+    explain: bool = False,
+    contract: "Contract | None" = None,
+    drift: "Sequence[ModelDrift]" = (),
+) -> None:
+    """Print a plan in one of the formats of `plan`, `show` and `apply`; `explain` is for people alone,
+    `contract`, of a saved plan, for people and programs, and `drift` for programs: people are told below."""
     if format_ == "json":
         from ftspec.view.plan_json import plan_json
 
-        echo_json(plan_json(plan, contract))
+        echo_json(plan_json(plan, contract, drift))
     elif format_ == "markdown":
         from ftspec.view.plan_markdown import plan_markdown
 

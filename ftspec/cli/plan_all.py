@@ -1,6 +1,7 @@
 """`ftspec plan --all`"""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -66,8 +67,16 @@ def run_plan_all(
     raise SystemExit(code)
 
 
+def _distinct(found: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """What is the matter with many specs, such as a faulty lock, is told once."""
+    kept: list[Diagnostic] = []
+    for each in found:
+        if each not in kept:
+            kept.append(each)
+    return kept
+
+
 def _show(plans: "PlanSet", format_: str) -> None:
-    faults = [each for spec in plans.specs for each in spec.found]
     if format_ in FINDINGS:
         from ftspec.view.plan_annotations import annotations, in_files
 
@@ -75,7 +84,7 @@ def _show(plans: "PlanSet", format_: str) -> None:
         for spec in plans.specs:
             items += in_files(spec.found, Path(spec.path).parent)
             items += annotations(spec.plan, spec.path)
-        show_findings(items, format_)
+        show_findings(_distinct(items), format_)
     elif format_ == "json":
         from ftspec.view.planset_json import planset_json
 
@@ -83,11 +92,11 @@ def _show(plans: "PlanSet", format_: str) -> None:
     elif format_ == "markdown":
         from ftspec.view.comment_markdown import comment_markdown
 
-        report(faults)
+        report(_distinct(each for spec in plans.specs for each in spec.found))
         click.echo(comment_markdown(plans).rstrip("\n"))
     else:
         from ftspec.view.planset_human import render_planset
 
-        report(faults)
+        report(_distinct(each for spec in plans.specs for each in spec.found))
         text = render_planset(plans, width=terminal_width(), color=wants_color(sys.stdout))
         click.echo(text.rstrip("\n"))

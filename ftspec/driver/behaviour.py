@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ftspec.diagnostics.model import FtspecError
+from ftspec.diagnostics.model import Diagnostics
 from ftspec.driver.comparison import keep, scratch_folder
-from ftspec.driver.compile import compile_spec
+from ftspec.driver.compile import Compilation, compile_spec
 from ftspec.driver.drift import InUse, in_use
 from ftspec.driver.incumbent import (
     Asked,
@@ -56,34 +56,44 @@ class _Judged:
 def with_behaviour(
     project: Project,
     models: Sequence[ModelDrift],
-    specs: Mapping[str, Path],
+    specs: Mapping[str, Path | None],
     *,
     tell: Callable[[str], None],
     notify: Notify | None = None,
+    found: Diagnostics,
 ) -> tuple[ModelDrift, ...]:
     """The same reports, with findings of behaviour. `specs`: by name, where another one than the run's counts.
+    Why a spec cannot be planned is added to `found`; then nothing of that model is run.
 
-    Raises FtspecError where a spec does not compile or a program fails, FTS601 while something else runs.
+    Raises FtspecError where a program fails, FTS601 while something else runs.
     """
     used = {(each.name, each.version): each for each in in_use(project)}
-    return tuple(
-        _with_behaviour(project, each, used[each.name, each.version], specs, tell=tell, notify=notify)
-        for each in models
-    )
+    reports = []
+    for each in models:
+        path = specs.get(each.name) or Path(each.spec_path)
+        compiled, here = compile_spec(path, project=project) if path.is_file() else (None, Diagnostics())
+        if compiled is None:
+            found.extend(item for item in here if item not in found.items)
+        reports.append(
+            _with_behaviour(
+                project, each, used[each.name, each.version], path, compiled, tell=tell, notify=notify
+            )
+        )
+    return tuple(reports)
 
 
 def _with_behaviour(
     project: Project,
     drift: ModelDrift,
     used: InUse,
-    specs: Mapping[str, Path],
+    path: Path,
+    compiled: Compilation | None,
     *,
     tell: Callable[[str], None],
     notify: Notify | None,
 ) -> ModelDrift:
-    path = specs.get(drift.name, Path(drift.spec_path))
     try:
-        judged = _judge_today(project, used, path, tell=tell, notify=notify)
+        judged = _judge_today(project, used, path, compiled, tell=tell, notify=notify)
     except CannotCompareError as error:
         return replace(drift, unknown=(*drift.unknown, f"behaviour: {error}"))
     notes = drift.notes
@@ -119,15 +129,20 @@ def _finding(gate: GateResult, model: RegisteredModel | None, path: Path) -> Dri
 
 
 def _judge_today(
-    project: Project, used: InUse, path: Path, *, tell: Callable[[str], None], notify: Notify | None
+    project: Project,
+    used: InUse,
+    path: Path,
+    compiled: Compilation | None,
+    *,
+    tell: Callable[[str], None],
+    notify: Notify | None,
 ) -> _Judged:
     if used.model is None or not is_intact(used.model):
         raise CannotCompareError(f"the files of {used.name} {used.version} are missing or were changed")
     if not path.is_file():
         raise CannotCompareError(f"its spec is not at {path}; name it: ftspec drift SPEC --behaviour")
-    compiled, found = compile_spec(path, project=project)
     if compiled is None:
-        raise FtspecError(*found)
+        raise CannotCompareError(f"its spec {path} cannot be planned")
     plan = compiled.plan
     if plan.kind != used.model.kind:
         raise CannotCompareError(f"{path} is of kind {plan.kind} today, the model of kind {used.model.kind}")

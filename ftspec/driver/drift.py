@@ -12,23 +12,25 @@ from pathlib import Path
 
 from ftspec.diagnostics.model import Diagnostics, FtspecError
 from ftspec.driver.drift_machine import hardware_drift, packages_drift
+from ftspec.driver.drift_spec import spec_today
 from ftspec.driver.inputs import DATA_KINDS, InputKind, MovedInput, count_rows, moved_inputs, short_digest
 from ftspec.driver.lock_keys import model_key, resolved_revision
 from ftspec.models.find import find_decoder, find_model
-from ftspec.plan.drift import DriftFinding, DriftKind, DriftSeverity, ModelDrift
+from ftspec.plan.drift import DriftFinding, DriftKind, DriftReport, DriftSeverity, ModelDrift
 from ftspec.plan.facts import ModelFacts
 from ftspec.plan.llm import LlmPlan
 from ftspec.plan.model import Plan
 from ftspec.plan.text import plan_from_json
 from ftspec.store.artifacts import Artifacts
 from ftspec.store.environments import read_pointers
-from ftspec.store.lockfile import read_lock
+from ftspec.store.lockfile import LOCK_NAME, read_lock
 from ftspec.store.project import Project
 from ftspec.store.promotion import Promotion
 from ftspec.store.registry import RegisteredModel, is_intact, list_models
 from ftspec.store.run_record import RunRecord, read_record
 
 CURRENT = "current"
+_NO_LOCK = f"{LOCK_NAME} cannot be used, so which revisions of models it holds is not known"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _RELEVANT, _INFORMATIONAL = DriftSeverity.RELEVANT, DriftSeverity.INFORMATIONAL
 
@@ -75,26 +77,37 @@ def in_use(project: Project, name: str | None = None) -> tuple[InUse, ...]:
 
 
 def model_drift(
-    project: Project, used: InUse, *, quick: bool = False, folder: Path | None = None
+    project: Project,
+    used: InUse,
+    *,
+    quick: bool = False,
+    spec: Path | None = None,
+    found: Diagnostics | None = None,
 ) -> ModelDrift:
     """What moved under one version. `quick`, for plans: inputs, and whether files are there; no stored file is
-    read. `folder`: of its spec, where the project was moved."""
+    read, nor any spec. `spec`: that of its name, where it is known; the project may have been moved. What keeps
+    something from being looked at is added to `found`, and told by `unknown`."""
     if used.model is None and not project.models.is_dir() and not project.runs.is_dir():
         return _without_state(used)
     record, plan, unknown = _made_by(project, used)
-    if plan is not None and folder is not None:
-        plan = replace(plan, data=replace(plan.data, folder=str(folder.resolve())))
     findings = [*_registered(project, used, quick=quick)]
-    notes: list[str] = []
+    notes: tuple[str, ...] = ()
     if plan is not None:
+        if quick:
+            plan = plan if spec is None else replace(plan, spec_path=str(spec))
+        else:
+            today = spec_today(project, plan, named=spec, is_promoted=bool(used.promotions))
+            plan = _placed(replace(plan, spec_path=today.path), spec)
+            findings += today.findings
+            unknown += today.unknown
+            notes = today.notes
+            if found is not None:
+                found.extend(today.found)
         here, unseen = _base_models(project, plan)
         findings += here
         unknown += unseen
         findings += _sources(project, plan, quick=quick)
         findings += _stored(project, plan, quick=quick)
-        edited = moved_inputs(plan, project, [InputKind.SPEC])
-        if edited:
-            notes.append(f"the spec was edited since: ftspec plan {plan.spec_path} tells what that means")
     if record is not None and not quick:
         findings += packages_drift(project, record)
         findings += hardware_drift(record)
@@ -107,8 +120,17 @@ def model_drift(
         made=used.model.registered if used.model is not None else "",
         findings=tuple(findings),
         unknown=tuple(unknown),
-        notes=tuple(notes),
+        notes=notes,
     )
+
+
+def _placed(plan: Plan, spec: Path | None) -> Plan:
+    """With the folder that paths of data start from: that of the spec that was named, or where the one that it
+    had is gone, that of the spec as it is."""
+    if spec is None and Path(plan.data.folder).is_dir():
+        return plan
+    folder = (spec or Path(plan.spec_path)).parent
+    return replace(plan, data=replace(plan.data, folder=str(folder.resolve())))
 
 
 def _without_state(used: InUse) -> ModelDrift:
@@ -126,13 +148,13 @@ def _without_state(used: InUse) -> ModelDrift:
     )
 
 
-def plan_drift(project: Project, name: str) -> tuple[ModelDrift, ...]:
-    """The short form for a plan: versions in use of its name with relevant findings."""
+def plan_drift(project: Project, name: str, spec: Path) -> tuple[ModelDrift, ...]:
+    """The short form for a plan of a spec: versions in use of its name with relevant findings."""
     try:
         used = in_use(project, name)
     except FtspecError:  # `ftspec drift` and `promote` tell what is wrong with the file
         return ()
-    drifted = (model_drift(project, each, quick=True) for each in used)
+    drifted = (model_drift(project, each, quick=True, spec=spec) for each in used)
     return tuple(each for each in drifted if each.relevant)
 
 
@@ -352,15 +374,19 @@ def _stored(project: Project, plan: Plan, *, quick: bool) -> Iterator[DriftFindi
         )
 
 
-def drift_of(
-    project: Project, names: Sequence[tuple[str, Path | None]]
-) -> tuple[tuple[ModelDrift, ...], tuple[str, ...]]:
-    """Of the versions in use of some names, each with the folder of its spec; and the names without any."""
-    found: list[ModelDrift] = []
+def drift_of(project: Project, names: Sequence[tuple[str, Path | None]]) -> tuple[DriftReport, Diagnostics]:
+    """Of the versions in use of some names, each with its spec where that is known. What could not be looked
+    at is told by the diagnostics: specs that cannot be read, FTS631 and FTS632 of the lock."""
+    models: list[ModelDrift] = []
     not_made: list[str] = []
-    for name, folder in names:
+    _, found = read_lock(project.root)
+    without_lock = (_NO_LOCK,) if found.has_errors else ()
+    for name, spec in names:
         used = in_use(project, name)
         if not used:
             not_made.append(name)
-        found += [model_drift(project, each, folder=folder) for each in used]
-    return tuple(found), tuple(not_made)
+        for each in used:
+            drift = model_drift(project, each, spec=spec, found=found)
+            models.append(replace(drift, unknown=(*drift.unknown, *without_lock)))
+    distinct = [each for number, each in enumerate(found) if each not in found.items[:number]]
+    return DriftReport(models=tuple(models), not_made=tuple(not_made)), Diagnostics(distinct)

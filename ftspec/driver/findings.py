@@ -21,6 +21,7 @@ _KEYS: dict[DriftKind, TreePath] = {
     DriftKind.HARDWARE: ("resources",),
     DriftKind.BEHAVIOUR: ("gates",),
     DriftKind.ARTIFACT: ("metadata", "name"),
+    DriftKind.SPEC: ("metadata", "name"),
 }
 
 

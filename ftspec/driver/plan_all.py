@@ -13,6 +13,7 @@ from ftspec.driver.compile import Compilation, compile_spec
 from ftspec.driver.contract import contract_of
 from ftspec.driver.current import moves_of_current
 from ftspec.driver.diff import difference
+from ftspec.driver.drift import plan_drift
 from ftspec.driver.facts import read_hardware
 from ftspec.driver.lock import needs_of
 from ftspec.driver.lock_check import check_lock
@@ -23,6 +24,7 @@ from ftspec.driver.since import ChangedSpec, changed_specs
 from ftspec.driver.specs import project_specs
 from ftspec.plan.codec import digest
 from ftspec.plan.difference import Difference
+from ftspec.plan.drift import ModelDrift
 from ftspec.plan.lock_changes import changes_between
 from ftspec.plan.planset import PlannedSpec, PlanSet, SpecState
 from ftspec.plan.text import plan_to_json
@@ -80,6 +82,7 @@ def plan_all(wish: Wish) -> tuple[PlanSet | None, Diagnostics]:
         planned += _relocked(wish, past, specs, {Path(each.path) for each, _ in planned})
         planned += _lock(wish, past)
     planned = _without_chains(_without_clashes(planned, specs))
+    planned = [(replace(each, drift=_drift(wish, each)), compiled) for each, compiled in planned]
     if wish.folder is not None:
         planned = _written(wish, wish.folder, planned, file_names(specs, root))
     ordered = sorted((each for each, _ in planned), key=lambda each: each.order)
@@ -209,6 +212,10 @@ def _without_clashes(planned: list[_Made], specs: Sequence[Path]) -> list[_Made]
             each, compiled = kept, None  # noqa: PLW2901
         made.append((each, compiled))
     return made
+
+
+def _drift(wish: Wish, spec: PlannedSpec) -> tuple[ModelDrift, ...]:
+    return () if spec.plan is None else plan_drift(wish.project, spec.plan.name, Path(spec.path))
 
 
 def _compile(wish: Wish, path: Path) -> tuple[Compilation | None, Diagnostics]:

@@ -9,6 +9,7 @@ class DriftKind(StrEnum):
     BASELINE = "baseline"  # the model that it was measured against
     DATA = "data"  # sources of training rows
     EVALUATION = "evaluation"  # sources of held-out rows
+    SPEC = "spec"  # it is gone; what an edited one means is told by plans
     ARTIFACT = "artifact"  # what runs stored or registered
     ENVIRONMENT = "environment"  # versions of packages
     HARDWARE = "hardware"

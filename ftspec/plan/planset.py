@@ -6,6 +6,7 @@ from enum import StrEnum
 from ftspec.diagnostics.model import Diagnostic
 from ftspec.plan.changes import Category, cost
 from ftspec.plan.difference import Difference, StageReason
+from ftspec.plan.drift import ModelDrift
 from ftspec.plan.model import Action, Plan
 
 
@@ -30,6 +31,7 @@ class PlannedSpec:
     difference: Difference | None = None  # None: there is nothing to compare with, see `notes`
     file: str | None = None  # the plan file, as a command takes it
     found: tuple[Diagnostic, ...] = ()
+    drift: tuple[ModelDrift, ...] = ()  # of what it made before: only what is relevant
     notes: tuple[str, ...] = ()  # sentences: what could not be compared, and why
 
     @property

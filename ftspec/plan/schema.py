@@ -17,6 +17,11 @@ HEAD = {
 _OPTIONAL = {
     "contract": {"$ref": "#/$defs/Contract", "description": "Of a plan file: the state that it was made in."},
     "contract_digest": {"type": "string", "description": "Binds the contract to the plan."},
+    "drift": {
+        "type": "array",
+        "items": {"type": "object"},
+        "description": "Of `ftspec plan`: models that the spec made before, with what is relevant of their drift.",
+    },
 }
 
 

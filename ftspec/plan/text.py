@@ -18,6 +18,7 @@ from ftspec.plan.model import FORMAT_VERSION, Plan
 
 _MAKE = "make a plan file with `ftspec plan SPEC --out FILE`"
 _DERIVED = ("semantic_fingerprint", "realisation_fingerprint", "backend")
+DRIFT = "drift"  # what `plan --format json` says beside the plan
 _CONFLICT = ("<<<<<<< ", ">>>>>>> ")
 READABLE = ("format_version", "kind", "name", "spec_path", "spec_hash", "digest", "backend")
 
@@ -81,7 +82,9 @@ def saved_from_json(text: str, *, name: str, lenient: bool = False) -> tuple[Sav
         )
     if found.has_errors:
         return None, found
-    stated = {key: document.pop(key, None) for key in ("digest", "contract", "contract_digest", *_DERIVED)}
+    stated = {
+        key: document.pop(key, None) for key in ("digest", "contract", "contract_digest", DRIFT, *_DERIVED)
+    }
     try:
         plan = _adapter(str(kind)).validate_json(json.dumps(document))
         contract = None if stated["contract"] is None else contract_of(stated["contract"])

@@ -1,7 +1,7 @@
 """Drift for people, as Markdown, and as JSON."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from ftspec.plan.drift import DriftFinding, DriftReport, DriftSeverity, ModelDrift
@@ -22,6 +22,11 @@ def drift_document(report: DriftReport) -> dict[str, Any]:
         "models": [asdict(each) for each in report.models],
         "not_made": list(report.not_made),
     }
+
+
+def relevant_drift(models: Sequence[ModelDrift]) -> list[dict[str, Any]]:
+    """The short form of a plan, with the relevant findings alone."""
+    return [asdict(replace(each, findings=each.relevant)) for each in models]
 
 
 def render_drift(report: DriftReport, *, width: int, color: bool = False) -> str:

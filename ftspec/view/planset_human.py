@@ -53,6 +53,10 @@ def _spec(spec: PlannedSpec, width: int) -> list[Line]:
         lines += [
             [("  ", ""), (row, QUIET if spec.running else GOOD)] for row in wrap(_runs(spec), width - 2)
         ]
+    for drift in spec.drift:
+        moved = ", ".join(finding.subject for finding in drift.relevant)
+        text = f"drift of {drift.name} {drift.version}: {moved}; ftspec drift {spec.path}"
+        lines += [[("  ", ""), (row, WARN)] for row in wrap(text, width - 2)]
     for note in (*spec.notes, *(spec.difference.notes if spec.difference is not None else ())):
         lines += [[("  ", ""), (row, WARN)] for row in wrap(note, width - 2)]
     return lines

@@ -6,13 +6,14 @@ from ftspec.plan.changes import cost
 from ftspec.plan.planset import PlannedSpec, PlanSet
 from ftspec.view.diagnostics_json import diagnostics_document
 from ftspec.view.diff_json import diff_json
+from ftspec.view.drift import relevant_drift
 
 FORMAT_VERSION = "1.0"
 
 
 def planset_json(plans: PlanSet) -> dict[str, Any]:
     """`format_version, category, revision, base, head, unchanged, specs [{path, state, category, name, stages,
-    seconds, device_seconds, peak_memory_bytes, plan {digest, spec_hash, file}, difference, diagnostics, …}]`,
+    seconds, device_seconds, peak_memory_bytes, plan {digest, spec_hash, file}, difference, diagnostics, drift, …}]`,
     in the order that people should read. `category` is the costliest; null where no change means anything."""
     categories = [each.category for each in plans.specs if each.category is not None]
     return {
@@ -46,5 +47,6 @@ def _spec(spec: PlannedSpec) -> dict[str, Any]:
         else {"digest": spec.digest, "spec_hash": plan.spec_hash, "file": spec.file},
         "difference": None if spec.difference is None else diff_json(spec.difference),
         "diagnostics": diagnostics_document(spec.found)["diagnostics"],
+        "drift": relevant_drift(spec.drift),
         "notes": list(spec.notes),
     }

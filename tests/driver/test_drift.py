@@ -105,6 +105,87 @@ def test_an_edited_spec_is_a_note(made: Project) -> None:
     assert "edited since" in found.notes[0]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<<<<<<< ours\nkind: Embedding\n=======\n>>>>>>> theirs\n",
+        SPEC.replace("learning_rate", "learing_rate"),
+    ],
+    ids=["conflict", "unknown-key"],
+)
+def test_a_spec_that_cannot_be_read_is_told(made: Project, text: str) -> None:
+    """What was compared is shown all the same."""
+    (made.root / "spec.yaml").write_text(text)
+    write_rows(made.root / "rows.jsonl", rows()[:-1])
+    for arguments in ((), ("--detailed-exitcode",), ("--behaviour",)):
+        result = ftspec("drift", "--format", "json", *arguments)
+        assert result.exit_code == 1
+        (model,) = json.loads(result.stdout)["models"]
+        assert [each["kind"] for each in model["findings"]] == ["data"]
+        assert any("its spec spec.yaml cannot be read" in each for each in model["unknown"])
+        assert json.loads(result.stderr)["diagnostics"][0]["primary"]["path"] == "spec.yaml"
+    write_rows(made.root / "rows.jsonl", rows())
+    result = ftspec("drift")
+    assert (result.exit_code, "not everything is known" in result.stdout) == (1, True)
+    assert ftspec("drift", "--format", "github").exit_code == 1
+
+
+def test_a_faulty_spec_that_is_named_is_looked_at_by_its_name(made: Project) -> None:
+    (made.root / "spec.yaml").write_text(SPEC.replace("learning_rate", "learing_rate"))
+    result = ftspec("drift", "spec.yaml", "--format", "json")
+    assert result.exit_code == 1
+    assert len(json.loads(result.stdout)["models"]) == 1
+    assert len(json.loads(result.stderr)["diagnostics"]) == 1
+
+
+def test_a_lock_that_cannot_be_read_is_told(made: Project) -> None:
+    (made.root / "ftspec.lock").write_text("<<<<<<< ours\n{}\n")
+    result = ftspec("drift")
+    assert result.exit_code == 1
+    assert result.stderr.count("[FTS631]") == 1
+    assert "unknown: ftspec.lock cannot be used" in " ".join(result.stdout.split())
+    assert "not everything is known" in result.stdout
+
+
+def test_a_spec_that_was_renamed_is_followed(made: Project) -> None:
+    (made.root / "models").mkdir()
+    text = (made.root / "spec.yaml").read_text()
+    (made.root / "spec.yaml").unlink()
+    (made.root / "models" / "colors.yaml").write_text(
+        text.replace("rows.jsonl", "../rows.jsonl").replace("base: ./", "base: ../")
+    )
+    write_rows(made.root / "rows.jsonl", rows()[:-1])
+    found = drift(made)
+    assert only(found).remedy == "train with it: ftspec apply models/colors.yaml"
+    assert found.spec_path == "models/colors.yaml"
+    assert "its spec is models/colors.yaml now; it was spec.yaml" in found.notes
+    assert ftspec("drift").exit_code == 0
+
+
+def test_a_spec_that_is_gone_is_drift(made: Project) -> None:
+    (made.root / "spec.yaml").unlink()
+    finding = only(drift(made))
+    assert (finding.kind, finding.severity) == (DriftKind.SPEC, DriftSeverity.INFORMATIONAL)
+    point(made, "production")
+    finding = only(drift(made))
+    assert finding.severity is DriftSeverity.RELEVANT
+    assert finding.new.startswith("is gone")
+    assert ftspec("drift", "--detailed-exitcode").exit_code == 2
+    assert "FTS694" in ftspec("drift", "--format", "github").stdout
+    (made.root / "spec.yaml").write_text(SPEC.replace("name: tiny", "name: other"))
+    assert only(drift(made)).new.startswith("makes other now")
+
+
+def test_two_specs_that_may_stand_for_one_that_is_gone(made: Project) -> None:
+    text = (made.root / "spec.yaml").read_text()
+    (made.root / "spec.yaml").unlink()
+    for name in ("a.yaml", "b.yaml"):
+        (made.root / name).write_text(text)
+    found = drift(made)
+    assert found.findings == ()
+    assert "a.yaml, b.yaml" in found.unknown[0]
+
+
 def test_data(made: Project) -> None:
     write_rows(made.root / "rows.jsonl", rows()[:-1])
     finding = only(drift(made))
@@ -294,7 +375,13 @@ def test_plan_tells_of_relevant_drift(made: Project) -> None:
     assert "data source rows.jsonl" in section
     markdown = ftspec("plan", "spec.yaml", "--format", "markdown").stdout
     assert "<summary>Drift</summary>" in markdown
-    json.loads(ftspec("plan", "spec.yaml", "--format", "json").stdout)
+    result = ftspec("plan", "spec.yaml", "--format", "json")
+    (model,) = json.loads(result.stdout)["drift"]
+    assert [each["subject"] for each in model["findings"]] == ["data source rows.jsonl"]
+    (made.root / "saved.ftplan").write_text(result.stdout)  # it is no part of the plan
+    shown = json.loads(ftspec("show", "saved.ftplan", "--format", "json").stdout)
+    assert "drift" not in shown
+    assert shown["digest"] == json.loads(result.stdout)["digest"]
 
 
 def test_a_run_that_is_gone_is_unknown(made: Project) -> None:

@@ -15,6 +15,7 @@ from ftspec.models.packages import PACKAGES, locate
 from ftspec.plan.text import plan_from_json
 from ftspec.store.project import Project
 from ftspec.store.registry import register_model
+from tests.driver.drift_case import compiled_plan, pretend_run
 from tests.gitops.conftest import Repository
 from tests.gitops.github_server import github
 from tests.test_light import heavy_imports
@@ -461,3 +462,32 @@ def test_what_starts_from_a_model_that_is_made_anew_waits_for_it(repository: Rep
     assert specs["specs/classes.yaml"]["plan"]["file"] is None
     assert "plan it again" in " ".join(specs["specs/classes.yaml"]["notes"])
     assert "classes.ftplan" not in repository.path("plans/SHA256SUMS").read_text()
+
+
+def test_a_fault_of_the_lock_is_told_once(repository: Repository) -> None:
+    repository.path("ftspec.lock").write_text("<<<<<<< ours\n{}")
+    for arguments in ((), ("--format", "markdown")):
+        assert repository.run("plan", "--all", *arguments, code=1).stderr.count("[FTS631]") == 1
+    assert repository.run("plan", "--all", "--format", "github", code=1).stdout.count("FTS631") == 1
+    result = repository.run("plan", "--all", "--format", "json", code=1)
+    specs = json.loads(result.stdout)["specs"]
+    assert [[found["code"] for found in each["diagnostics"]] for each in specs] == [["FTS631"], ["FTS631"]]
+
+
+def test_drift_of_what_a_spec_made_is_told(repository: Repository) -> None:
+    project = Project(repository.top)
+    project.create()
+    pretend_run(project, compiled_plan(project, Path("specs/pairs.yaml")))
+    assert not any(
+        each["drift"]
+        for each in json.loads(repository.run("plan", "--all", "--format", "json").stdout)["specs"]
+    )
+    with repository.path("specs/data/http-pairs.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"question": "a teapot", "answer": "that pours", "class": "client error"}\n')
+    result = repository.run("plan", "--all", "--format", "json")
+    specs = {each["path"]: each for each in json.loads(result.stdout)["specs"]}
+    assert specs["specs/classes.yaml"]["drift"] == []
+    (drift,) = specs["specs/pairs.yaml"]["drift"]
+    assert [each["kind"] for each in drift["findings"]] == ["data"]
+    text = repository.run("plan", "--all").stdout
+    assert "drift of pairs v1: data source data/http-pairs.jsonl" in " ".join(text.split())
