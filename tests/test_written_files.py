@@ -1,5 +1,7 @@
 """Files that commands write where the user says."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,39 @@ from click.testing import CliRunner
 from ruamel.yaml import YAML
 
 from ftspec.cli.main import cli
+from ftspec.paths import shared_folder
+
+
+@pytest.mark.parametrize(
+    ("template", "data"),
+    [
+        ("chat", ("http-chats.jsonl",)),
+        ("completion", ("pairs.jsonl",)),
+        ("raft", ("http-documents.jsonl", "http-questions.jsonl")),
+    ],
+)
+def test_init_writes_specs_of_llms_that_plan(
+    template: str, data: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    examples = shared_folder("specs") / "data"
+    shutil.copytree(examples / "tiny-llm", "base")
+    rows = [json.dumps({"prompt": f"Q {n}?\n", "completion": f"A {n}."}) for n in range(40)]
+    Path("pairs.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    for name in data:
+        if not Path(name).exists():
+            shutil.copyfile(examples / name, name)
+    Path("specs").mkdir()
+    more = ["--questions", data[1]] if len(data) == 2 else []
+    command = ["init", "specs/mine.yaml", "--from", template, "--path", data[0]]
+    assert CliRunner().invoke(cli, [*command, *more]).exit_code == 64  # no base
+    done = CliRunner().invoke(cli, [*command, *more, "--base", "base"])
+    assert (done.exit_code, done.stderr.count("note")) == (0, 0), done.output
+    text = Path("specs/mine.yaml").read_text(encoding="utf-8")
+    assert "base: ../base" in text
+    assert "learning_rate" not in text
+    planned = CliRunner().invoke(cli, ["plan", "specs/mine.yaml", "--hardware", "rtx4090"])
+    assert planned.exit_code == 0, planned.output
 
 
 @pytest.mark.parametrize(

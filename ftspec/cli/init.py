@@ -14,6 +14,22 @@ TEMPLATES = {
     "code": "quickstart.yaml",
     "pairs": "pairs.yaml",
     "beir": "beir.yaml",
+    "chat": "llm-chat.yaml",
+    "completion": "llm-completion.yaml",
+    "raft": "llm-raft.yaml",
+}
+# The examples of `kind: LLM` train a random model on data of theirs: what is set for these two goes.
+_OF_THE_EXAMPLE = ("adapter", "model.max_seq_length", "train.learning_rate", "train.num_train_epochs")
+LEFT_OUT = {
+    "chat": (*_OF_THE_EXAMPLE, "data.train.0.roles", "data.split", "evaluation.slices"),
+    "completion": (
+        *_OF_THE_EXAMPLE,
+        "data.train.0.roles",
+        "data.split",
+        "train.global_batch_size",
+        "evaluation.max_new_tokens",
+    ),
+    "raft": (*_OF_THE_EXAMPLE, "evaluation.generate_rows", "evaluation.max_new_tokens"),
 }
 
 
@@ -25,19 +41,30 @@ TEMPLATES = {
     type=click.Choice(sorted(TEMPLATES)),
     default="code",
     show_default=True,
-    help="Where training data comes from: a code base, a file of pairs, a BEIR folder.",
+    help="Where training data comes from. Embedding models: a code base, a file of pairs, a BEIR folder. LLMs: "
+    "a file of chats or of completions, or documents with questions (raft).",
 )
+@click.option("--base", help="LLMs: the model to fine-tune, an id of the hub or a folder.")
+@click.option("--questions", help="raft: the file of questions; --path names the documents.")
 @click.option("--name", help="Name of the model; default: the file's name.")
 @click.option(
     "--path", "data_path", help="Data: folder or file to learn from, seen from the working directory."
 )
-def init_command(file: Path, template: str, name: str | None, data_path: str | None) -> None:
+def init_command(
+    file: Path,
+    template: str,
+    base: str | None,
+    questions: str | None,
+    name: str | None,
+    data_path: str | None,
+) -> None:
     """Write a first spec, ready to be read and changed.
 
     \b
     Examples:
       ftspec init specs/code.yaml --path src
       ftspec init specs/support.yaml --from pairs --path data/questions.jsonl
+      ftspec init specs/answers.yaml --from chat --base Qwen/Qwen2.5-3B-Instruct --path data/chats.jsonl
     """
     from ftspec.source.edit import set_values
     from ftspec.source.format import format_text
@@ -49,12 +76,28 @@ def init_command(file: Path, template: str, name: str | None, data_path: str | N
         raise click.UsageError(f"there is no folder {str(file.parent)!r}")
     if data_path is None and template != "code":
         raise click.UsageError(f"--from {template} needs --path: the data to learn from")
+    if (base is None) == (template in LEFT_OUT):
+        raise click.UsageError(
+            f"--from {template} needs --base: the model to fine-tune"
+            if base is None
+            else f"--base goes with --from {', '.join(sorted(LEFT_OUT))}"
+        )
+    if (questions is None) == (template == "raft"):
+        raise click.UsageError(
+            "--from raft needs --questions" if questions is None else "--questions goes with --from raft"
+        )
     if name is not None and re.fullmatch(NAME_PATTERN, name) is None:
         raise click.UsageError(f"--name {name!r}: lower-case letters, digits, `.`, `_` and `-` only")
     text = (shared_folder("specs") / TEMPLATES[template]).read_text(encoding="utf-8")
     text = text.replace("$schema=../schemas/spec.schema.json", "$schema=spec.schema.json", 1)
     values: dict[str, str | None] = {"metadata.name": name or _name_from(file), "metadata.description": None}
-    if data_path is not None:
+    values |= dict.fromkeys(LEFT_OUT.get(template, ()))
+    if base is not None:
+        values["model.base"] = _from_spec(base, file) if Path(base).is_dir() else base
+    if questions is not None and data_path is not None:
+        values["data.train.0.documents.path"] = _from_spec(data_path, file)
+        values["data.train.0.questions.path"] = _from_spec(questions, file)
+    elif data_path is not None:
         values["data.train.0.path"] = _from_spec(data_path, file)
         if template == "beir":
             values["data.evaluation.0.path"] = _from_spec(data_path, file)
@@ -62,12 +105,9 @@ def init_command(file: Path, template: str, name: str | None, data_path: str | N
     schema = shlex.quote(str(file.parent / "spec.schema.json"))
     click.echo(f"Wrote {file}. Next: ftspec plan {shlex.quote(str(file))}")
     click.echo(f"For completion in editors: ftspec schema > {schema}", err=True)
-    if (
-        data_path not in (None, "stdlib")
-        and "${" not in data_path
-        and not Path(data_path).expanduser().exists()
-    ):
-        click.echo(f"note: there is nothing at {data_path} yet", err=True)
+    for path in (data_path, questions):
+        if path not in (None, "stdlib") and "${" not in path and not Path(path).expanduser().exists():
+            click.echo(f"note: there is nothing at {path} yet", err=True)
 
 
 def _from_spec(path: str, spec: Path) -> str:
