@@ -20,7 +20,7 @@ from ftspec.driver.incumbent import (
     same_model_as_baseline,
     trained_split,
 )
-from ftspec.driver.unseen import Side, count_rows, known_rows, without
+from ftspec.driver.unseen import Side, count_held_out, count_rows, known_rows, without
 from ftspec.evaluate.evaluate import evaluate
 from ftspec.evaluate.evidence import Summary, read_evidence, read_summary
 from ftspec.evaluate.gates import Verdict, judge, read_verdict, write_verdict
@@ -114,6 +114,8 @@ def _compare(project: Project, plan: Plan, present: Promotion, means: Means, scr
         _, _, tuned = program_stages(plan)
         data, own = _stored(project, GRAPHS[plan.kind].data, keys), _stored(project, tuned, keys)
         own_path = keep(own.path, scratch)
+        left = count_held_out(plan, own_split) - len(known)
+        _check_enough(judged, left, len(known), present)  # before a program runs for nothing
         found = find_stored(project, plan, data, present) or encode_again(
             project, plan, data, present, targets=means.targets, purpose=means.purpose, tell=means.tell,
             notify=means.notify,

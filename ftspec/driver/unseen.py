@@ -29,9 +29,18 @@ class Side:
 
 def known_rows(plan: Plan, split: Path, trained: Path) -> frozenset[str]:
     """Ids of the held-out rows of `split` that stand among the training rows of the split `trained`."""
-    held_out = split / ("test.jsonl" if plan.kind == LLM else "test/queries.jsonl")
+    held_out = _held_out(plan, split)
     seen = {_said(row) for row in read_lines(trained / "train.jsonl")}
     return frozenset(str(row["id"]) for row in read_lines(held_out) if _said(row) in seen)
+
+
+def count_held_out(plan: Plan, split: Path) -> int:
+    """How many rows a split holds out; of text a few of them may be too long to be scored."""
+    return sum(1 for _ in read_lines(_held_out(plan, split)))
+
+
+def _held_out(plan: Plan, split: Path) -> Path:
+    return split / ("test.jsonl" if plan.kind == LLM else "test/queries.jsonl")
 
 
 def count_rows(plan: Plan, side: Side) -> int:

@@ -237,6 +237,18 @@ def test_a_present_model_that_knows_the_held_out_rows_is_told(
     assert proposal.comparison.summary.primary_metric.rows == 37
 
 
+def test_no_program_runs_for_a_handful_of_rows(
+    project: Project, models: list[RegisteredModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(project, models[0])
+    known = frozenset(f"q{number}" for number in range(36))
+    monkeypatch.setattr(comparison, "trained_split", lambda project, plan, split, present: split)
+    monkeypatch.setattr(comparison, "known_rows", lambda plan, split, trained: known)
+    monkeypatch.setattr(comparison, "find_stored", lambda *arguments: pytest.fail("it is asked for"))
+    (found,) = weigh(project, models[1], BREAK).problems.items[-1:]
+    assert "4 held-out rows are left to compare on" in found.detail
+
+
 @pytest.mark.parametrize(
     ("rows", "confidence", "enough"), [(5, 0.95, False), (6, 0.95, True), (4, 0.8, True)]
 )
