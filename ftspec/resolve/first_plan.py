@@ -20,12 +20,12 @@ from ftspec.resolve.desk import AnyDesk, EmbeddingDesk, LlmDesk
 from ftspec.resolve.evaluation import resolve_evaluation, resolve_gates
 from ftspec.resolve.llm import (
     resolve_adapter,
-    resolve_llm_data,
-    resolve_llm_evaluation,
     resolve_llm_export,
     resolve_llm_model,
     resolve_llm_train,
 )
+from ftspec.resolve.llm_data import resolve_llm_data
+from ftspec.resolve.llm_evaluation import resolve_llm_evaluation
 from ftspec.resolve.model import resolve_model
 from ftspec.resolve.origins import origins_of
 from ftspec.resolve.train import resolve_train
