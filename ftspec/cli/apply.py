@@ -104,10 +104,12 @@ def _compile(
 
     if not is_plan_file(path):
         from ftspec.driver.lock_check import check_lock
+        from ftspec.driver.names import clash_with_current
 
         compiled, found = compile_spec(path, project=project, overrides=overrides)
         if compiled is not None:
             found.extend(check_lock(compiled, project, locked=None, here=True))
+            found.extend(clash_with_current(compiled, project))
         return (None if found.has_errors else compiled), None, found
     if overrides:
         raise click.UsageError("a saved plan runs as it was reviewed: --set cannot change it")

@@ -41,6 +41,8 @@ def render_drift(report: DriftReport, *, width: int, color: bool = False) -> str
 
 
 def verdict_text(report: DriftReport) -> str:
+    if not report.models:
+        return "No model is in use, so nothing can drift."
     if not report.relevant and not report.informational:
         unknown = any(each.unknown for each in report.models)
         return "No drift is seen; not everything is known." if unknown else "No drift."

@@ -97,6 +97,10 @@ def test_touched_files_and_reordered_specs_are_no_drift(made: Project) -> None:
     assert (found.findings, found.notes) == ((), ())
 
 
+def test_nothing_is_in_use(project: Project) -> None:
+    assert ftspec("drift").stdout == "No model is in use, so nothing can drift.\n"
+
+
 def test_an_edited_spec_is_a_note(made: Project) -> None:
     path = made.root / "spec.yaml"
     path.write_text(path.read_text().replace("learning_rate: 1.0e-3", "learning_rate: 2.0e-3"))

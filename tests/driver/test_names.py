@@ -106,5 +106,7 @@ def test_a_single_plan_knows_the_spec_of_the_current_version(repository: Reposit
     result = repository.run("plan", "specs/classes.yaml")
     assert "warning[FTS213]" in result.stderr
     assert "specs/pairs.yaml:5:9" in result.stderr
+    result = repository.run("apply", "specs/classes.yaml", code=64)  # it asks, and nobody is there
+    assert "warning[FTS213]" in result.stderr
     repository.path("specs/pairs.yaml").rename(repository.path("specs/gone.txt"))
     assert "FTS213" not in repository.run("plan", "specs/classes.yaml").stderr
