@@ -110,7 +110,9 @@ def describe(value: Any) -> str:
         return f"the number `{value}`"
     if isinstance(value, str):
         return f"the text `{shorten(value)}`" if value else "empty text"
-    return "a list" if isinstance(value, list) else "a mapping"
+    if isinstance(value, list):
+        return "a list" if value else "an empty list"
+    return "a mapping"
 
 
 def _diagnose(fault: _Fault, tree: dict[str, Any], document: Document, *, helpful: bool = True) -> Diagnostic:
