@@ -177,7 +177,7 @@ def _made_by(project: Project, used: InUse) -> tuple[RunRecord | None, Plan | No
 def _registered(project: Project, used: InUse, *, quick: bool) -> Iterator[DriftFinding]:
     """Is the version that is pointed to there, and as it was?"""
     subject = f"model {used.name} {used.version}"
-    remedy = "roll back or promote another version: ftspec history; or `ftspec apply` its spec again"
+    again = "apply its spec, and promote what that makes; or go back: ftspec history"
     if used.model is None:
         for promotion in used.promotions:
             yield DriftFinding(
@@ -185,8 +185,8 @@ def _registered(project: Project, used: InUse, *, quick: bool) -> Iterator[Drift
                 subject=f"{subject} in {promotion.environment}",
                 severity=_RELEVANT,
                 old=short_digest(promotion.digest),
-                new="its files are gone",
-                remedy=remedy,
+                new="its files are not here",
+                remedy=f"bring .ftspec from where it was promoted; or {again}",
             )
         return
     for promotion in used.promotions:
@@ -206,7 +206,7 @@ def _registered(project: Project, used: InUse, *, quick: bool) -> Iterator[Drift
             severity=_RELEVANT,
             old=short_digest(used.model.digest),
             new=f"files of {project.relative(used.model.path)} were changed or are missing",
-            remedy=remedy,
+            remedy=f"ftspec models delete {used.name} --version {used.version}; then {again}",
         )
 
 

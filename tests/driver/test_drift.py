@@ -293,7 +293,7 @@ def test_promoted_version_is_gone(made: Project) -> None:
     finding = only(found)
     assert finding.severity is DriftSeverity.RELEVANT
     assert finding.subject == "model tiny v1 in production"
-    assert finding.new == "its files are gone"
+    assert finding.new == "its files are not here"
 
 
 def test_promoted_version_is_another_model(made: Project) -> None:
