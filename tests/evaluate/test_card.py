@@ -12,13 +12,19 @@ from ftspec.evaluate.evaluate import evaluate
 from ftspec.evaluate.gates import judge
 from ftspec.evaluate.words import markdown_text
 from ftspec.plan.embedding import EmbeddingPlan
+from ftspec.plan.model import Extension
 from tests.example_evidence import WIDTH, example_plan, write_encoding, write_split
 
 ENVIRONMENT = {"torch": "2.13.0", "python": "3.11.9"}
 
 
 def card(
-    folder: Path, plan: EmbeddingPlan, *, base: float = 2.5, tuned: float = 1.0
+    folder: Path,
+    plan: EmbeddingPlan,
+    *,
+    base: float = 2.5,
+    tuned: float = 1.0,
+    extended: Extension | None = None,
 ) -> tuple[str, dict[str, object]]:
     folder.mkdir(exist_ok=True)
     (folder / "README.md").write_text("made by another library")
@@ -29,7 +35,7 @@ def card(
         write_encoding(folder / "tuned", noise=tuned),
         folder,
     )
-    write_card(folder, plan, evidence, judge(plan, evidence), ENVIRONMENT)
+    write_card(folder, plan, evidence, judge(plan, evidence), ENVIRONMENT, extended=extended)
     text = (folder / "README.md").read_text(encoding="utf-8")
     return text, json.loads((folder / "ftspec.json").read_text(encoding="utf-8"))
 
@@ -63,6 +69,17 @@ def test_a_failed_model_says_so(tmp_path: Path) -> None:
 def test_an_unchanged_model_says_so(tmp_path: Path) -> None:
     text, _ = card(tmp_path, example_plan(), base=1.0, tuned=1.0)
     assert "Against its baseline: the same: nDCG@10 0.000 \\[0.000, 0.000\\] on 40 unseen queries" in text
+
+
+def test_an_extended_training_says_so(tmp_path: Path) -> None:
+    text, passport = card(tmp_path / "a", example_plan())
+    assert "Extended" not in text
+    assert passport["extended_from"] is None
+    extended = Extension(run_id="support_search-1a2b3c4d", step=1)
+    text, passport = card(tmp_path / "b", example_plan(), extended=extended)
+    assert "**Extended from step 1.**" in text
+    assert "run support\\_search-1a2b3c4d" in text
+    assert passport["extended_from"] == {"run_id": "support_search-1a2b3c4d", "step": 1}
 
 
 def test_the_same_arguments_give_the_same_bytes(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from ftspec.plan.embedding import EmbeddingPlan
+from ftspec.plan.extension import with_extension
 from ftspec.plan.fields import leaves
-from ftspec.plan.model import Action
+from ftspec.plan.model import Action, Extension
 from ftspec.plan.reasons import Reason
 from ftspec.plan.stages import nothing_stored, with_stages
 from ftspec.view.amounts import count_text, seconds_text
@@ -49,6 +50,19 @@ def test_plan_keeps_to_its_width(plan: EmbeddingPlan, width: int) -> None:
     assert "\x1b" not in text
     assert text.endswith("\n")
     assert not any(line != line.rstrip() for line in text.splitlines())
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_an_extended_training_says_which_one_it_goes_on_from(plan: EmbeddingPlan, width: int) -> None:
+    plan = replace(plan, train=replace(plan.train, total_steps=30))
+    longer = with_extension(plan, Extension(run_id="support_search-1a2b3c4d", step=20))
+    text = render_plan(longer, width=width)
+    assert max(cell_width(line) for line in text.splitlines()) <= width
+    assert "goes on from step 20 of run support_search-1a2b3c4d (extend)" in " ".join(text.split())
+    assert "goes on from step 20 of run support&#95;search-1a2b3c4d (extend)" in plan_markdown(longer)
+    document = plan_json(longer)
+    assert document["extends"] == {"run_id": "support_search-1a2b3c4d", "step": 20}
+    assert document["digest"] == plan_json(plan)["digest"]
 
 
 def test_plan_says_what_matters(plan: EmbeddingPlan) -> None:
