@@ -24,9 +24,11 @@ def place_state(
     wanted: Callable[[Path], bool],
 ) -> bool:
     """Let the stage `train` of a run folder, whose key is `key`, begin with the state in `source`, that of `step`.
-    `note`: a file of its output, by name and content. False where the folder has checkpoints of its own, which are
-    further on; anything else that lies there is of another plan and goes away."""
-    partial = folder / "out" / "train.partial"
+    `note`: a file of its output, by name and content. False where the folder is further on by itself: it has
+    finished the stage, or has checkpoints of its own. What else lies there is of another plan and goes away."""
+    partial, done = folder / "out" / "train.partial", folder / "out" / "train" / "DONE.json"
+    if done.is_file() and json.loads(done.read_text(encoding="utf-8"))["key"] == key:
+        return False
     name = partial / "KEY"
     own = name.is_file() and name.read_text(encoding="utf-8") == key
     if own and any((partial / "checkpoints").glob(f"checkpoint-*/{_MARKER}")):
