@@ -52,6 +52,8 @@ def why_not_read(target: Target, plan: Plan) -> str:
         and not _is_newer_installed(target, models)
     ):
         return f"{models.package} {models.version} has no `{facts.model_type}` that generates text"
+    if facts.model_type in models.otherwise:
+        return f"{models.package} {models.version} {models.otherwise[facts.model_type]}"
     if models.rope_types is not None and facts.rope_type not in ("", *models.rope_types):
         return f"{models.package} does not compute `{facts.rope_type}` rotary positions as transformers does"
     if facts.rope_by_layer and not models.rope_by_layer:

@@ -78,6 +78,8 @@ class BaseModels(Part):
     """Its version that `types` lists; where a newer one is installed, the run itself finds what that lacks."""
     types: Annotated[Names, Field(min_length=1)]
     """Values of `model_type`. A model with code of its own is none of them."""
+    otherwise: dict[str, Sentence] = Field(default_factory=dict)
+    """Those of `types` that the library is known to read otherwise than transformers: type → in which way."""
     rope_types: Names | None = None
     """Kinds of rotary positions; left away: all."""
     rope_by_layer: bool = True

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -403,7 +404,7 @@ def test_logits_of_other_architectures(load: Load, tmp_path: Path, name: str) ->
 
 
 def test_models_that_mlx_lays_out_otherwise_are_refused(
-    load: Load, bases: dict[str, Path], llama: Any, tmp_path: Path
+    load: Load, bases: dict[str, Path], llama: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights, error = load("weights"), load("events").CheckFailedError
     other = dataclasses.replace(llama, folder=make_tiny_llm(tmp_path / "other", width=32))
@@ -414,6 +415,11 @@ def test_models_that_mlx_lays_out_otherwise_are_refused(
     unknown = with_positions(bases["llama"], tmp_path / "unknown", {}, model_type="unheard_of")
     with pytest.raises(error, match="mlx_lm cannot load this unheard_of"):
         weights.load(unknown, "fp32", positions=64)
+    for fault in (SystemExit(1), AttributeError("no `get`"), KeyError("scale")):
+        with monkeypatch.context() as patch:
+            patch.setattr(weights, "load_model", Mock(side_effect=fault))
+            with pytest.raises(error, match=f"mlx_lm cannot load this unheard_of: {type(fault).__name__}"):
+                weights.load(unknown, "fp32", positions=64)
     narrow = make_tiny_llm(tmp_path / "narrow", width=16)
     with pytest.raises(error, match="whole groups of 64"):
         weights.quantize(weights.load(narrow, "fp32", positions=64), 4)

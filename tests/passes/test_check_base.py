@@ -31,6 +31,11 @@ def plan_of(**facts: Any) -> LlmPlan:
     ("facts", "models", "words"),
     [
         ({"model_type": "qwen9"}, {}, "no-such-package 1.0 has no `qwen9`"),
+        (
+            {"model_type": "llama"},
+            {"otherwise": {"llama": "turns it upside down"}},
+            "1.0 turns it upside down",
+        ),
         ({"rope_type": "longrope"}, {"rope_types": ("default",)}, "`longrope` rotary positions"),
         ({"rope_by_layer": True}, {"rope_by_layer": False}, "its layers differ in rotary positions"),
         ({"sliding_window": 1024}, {"sliding_window": False}, "beyond its sliding window of 1024"),
@@ -99,4 +104,5 @@ def test_types_of_mlx_are_those_of_mlx_lm() -> None:
         for file in files
         if all(f"\nclass {name}(" in file.read_text(encoding="utf-8") for name in ("Model", "ModelArgs"))
     }
+    assert models.otherwise.keys() <= set(models.types)
     assert set(models.types) == known | {name for name, file in MODEL_REMAPPING.items() if file in known}

@@ -44,8 +44,10 @@ def load(folder: Path, precision: Precision, *, positions: int) -> Loaded:
         options["tie_word_embeddings"] = "lm_head.weight" not in shapes(folder)
     try:
         model, _ = load_model(folder, lazy=True, model_config=options)
-    except (ValueError, TypeError) as fault:  # unknown, or settings and weights that it does not expect
-        raise CheckFailedError("FTS653", f"mlx_lm cannot load this {kind}: {fault}") from None
+    except (ValueError, TypeError, AttributeError, KeyError, ImportError, SystemExit) as fault:
+        # Unknown, or settings and weights that it does not expect; where a package is missing it ends the process.
+        said = str(fault) if isinstance(fault, ValueError | TypeError) else f"{type(fault).__name__}: {fault}"
+        raise CheckFailedError("FTS653", f"mlx_lm cannot load this {kind}: {said}") from None
     check_rope(model, config, positions)
     check_window(config, positions)
     model.set_dtype(DTYPES[precision])
