@@ -96,7 +96,7 @@ def model_drift(
         if quick:
             plan = plan if spec is None else replace(plan, spec_path=str(spec))
         else:
-            today = spec_today(project, plan, named=spec, is_promoted=bool(used.promotions))
+            today = spec_today(project, plan, named=spec)
             plan = _placed(replace(plan, spec_path=today.path), spec)
             findings += today.findings
             unknown += today.unknown

@@ -26,7 +26,7 @@ class SpecToday:
     notes: tuple[str, ...] = ()
 
 
-def spec_today(project: Project, plan: Plan, *, named: Path | None, is_promoted: bool) -> SpecToday:
+def spec_today(project: Project, plan: Plan, *, named: Path | None) -> SpecToday:
     """`named`: the spec of this model that the user named. Without one it is where the run found it, or the
     only other spec of the project that makes a model of this name and kind."""
     path = named or spec_file(plan)
@@ -36,7 +36,7 @@ def spec_today(project: Project, plan: Plan, *, named: Path | None, is_promoted:
         if instead:
             elsewhere = specs_named(project_specs(project.root), plan.name, plan.kind)
             if len(elsewhere) != 1:
-                return _gone(plan, instead, elsewhere, is_promoted=is_promoted)
+                return _gone(plan, instead, elsewhere)
             path = _near(elsewhere[0])
             notes = (f"its spec is {path} now; it was {plan.spec_path}",)
     document, found = load_document(path, plan.overrides)
@@ -63,7 +63,7 @@ def _makes_another(path: Path, plan: Plan) -> str:
     return f"makes {name} now" if isinstance(name, str) and name != plan.name else ""
 
 
-def _gone(plan: Plan, instead: str, others: tuple[Path, ...], *, is_promoted: bool) -> SpecToday:
+def _gone(plan: Plan, instead: str, others: tuple[Path, ...]) -> SpecToday:
     if others:
         names = ", ".join(str(_near(each)) for each in others)
         unknown = f"its spec {plan.spec_path} {instead}, and which of {names} stands for it is not known"
@@ -71,10 +71,10 @@ def _gone(plan: Plan, instead: str, others: tuple[Path, ...], *, is_promoted: bo
     finding = DriftFinding(
         kind=DriftKind.SPEC,
         subject=f"spec {plan.spec_path}",
-        severity=DriftSeverity.RELEVANT if is_promoted else DriftSeverity.INFORMATIONAL,
+        severity=DriftSeverity.RELEVANT,
         old=f"made {plan.name}",
         new=f"{instead}, and no spec of the project makes {plan.name}",
-        remedy=f"bring it back, for the model cannot be made again: git log -- {plan.spec_path}",
+        remedy=f"the model cannot be made again: bring its spec back (git log -- {plan.spec_path}), or delete the model",
     )
     return SpecToday(path=plan.spec_path, found=Diagnostics(), findings=(finding,))
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, Related, Severity, Span
+from ftspec.driver.specs import EXTENDS
 from ftspec.source.document import Document
 from ftspec.source.load import load_document
+from ftspec.spec.kinds import SPECS
 
 if TYPE_CHECKING:
     from ftspec.driver.compile import Compilation
@@ -23,7 +25,6 @@ _NAME = re.compile(
     rb"""(?:^|[\s{,"'])name["']?[ \t]*:[ \t]*["']?([A-Za-z0-9][\w.-]*)["']?[ \t]*(?=[\r\n,}#]|$)"""
 )
 _FIRST = re.compile(rb"""^[ \t]*(?:\{|(?:#.*)?\r?\n)\s*["']?name["']?[ \t]*:""")
-_EXTENDS = re.compile(rb"^(?:\xef\xbb\xbf)?extends[ \t]*:", re.MULTILINE)
 _SHOWN = 3  # other places with one diagnostic
 _HELP = "give one of them another metadata.name"
 
@@ -81,12 +82,14 @@ def clash_with_current(compiled: "Compilation", project: "Project") -> Iterator[
 
 
 def specs_named(specs: Iterable[Path], name: str, kind: str) -> tuple[Path, ...]:
-    """Those that make this model."""
+    """Those that make this model, or would, were their kind not misspelt."""
     found = []
     for path in specs:
         document = load_document(path)[0] if name in _stated(path) else None
-        if document is not None and name_of(document) == name and document.tree.get("kind") == kind:
-            found.append(path)
+        if document is not None and name_of(document) == name:
+            written = document.tree.get("kind")
+            if written == kind or not isinstance(written, str) or written not in SPECS:
+                found.append(path)
     return tuple(found)
 
 
@@ -110,7 +113,7 @@ def _stated(path: Path) -> frozenset[str]:
     section = _METADATA.search(raw)
     inside = b"" if section is None else section[1]
     names = {each.decode("utf-8", "replace") for each in _NAME.findall(inside)}
-    if not names or (_EXTENDS.search(raw) and not _FIRST.match(inside)):  # it may be inherited
+    if not names or (EXTENDS.search(raw) and not _FIRST.match(inside)):  # it may be inherited
         document, _ = load_document(path)
         name = None if document is None else name_of(document)
         return frozenset() if name is None else frozenset((name,))

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from ftspec.diagnostics.model import Diagnostics
 from ftspec.driver import git
-from ftspec.driver.specs import ENDINGS, is_looked_at, is_spec_file, is_spec_text, was_spec
+from ftspec.driver.specs import ENDINGS, EXTENDS, is_looked_at, is_spec_file, is_spec_text, was_spec
 from ftspec.store.project import Project
 
-_EXTENDS = re.compile(r"^extends[ \t]*:", re.MULTILINE)
 _COMMENT = re.compile(r"(^|\s)#.*")
 _VALUE = re.compile(r"(?:path|extends|base):\s*([^,}\]]+)")
 _WORD = re.compile(r"[^\s,\[\]{}'\"]*\w[^\s,\[\]{}'\"]*")
@@ -166,7 +165,7 @@ def _extended(texts: Mapping[Path, str]) -> set[Path]:
     return {
         Path(os.path.normpath(path.parent / name))
         for path, text in texts.items()
-        if _EXTENDS.search(text)
+        if EXTENDS.search(text.encode())
         for name in _named(text)
         if name.lower().endswith(ENDINGS)
     }

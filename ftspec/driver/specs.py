@@ -11,7 +11,7 @@ _IS_SPEC = re.compile(
     rb"""^(?:\xef\xbb\xbf)?["']?apiVersion["']?[ \t]*:[ \t]*["']?ftspec/v1["']?[ \t]*(#.*)?\r?$""",
     re.MULTILINE,
 )
-_EXTENDS = re.compile(rb"^(?:\xef\xbb\xbf)?extends[ \t]*:", re.MULTILINE)
+EXTENDS = re.compile(rb"^(?:\xef\xbb\xbf)?extends[ \t]*:", re.MULTILINE)
 _SECTION = re.compile(rb"^(?:\xef\xbb\xbf)?(metadata|model|data|train|evaluation|gates)[ \t]*:", re.MULTILINE)
 ENDINGS = (".yaml", ".yml")
 _NOT_ENTERED = {"node_modules", "site-packages", "__pycache__"}  # and hidden folders
@@ -32,7 +32,7 @@ def is_spec_file(path: Path) -> bool:
         raw = path.read_bytes()
     except OSError:
         return False
-    return is_spec_text(raw) or (_EXTENDS.search(raw) is not None and _inherits(path, raw))
+    return is_spec_text(raw) or (EXTENDS.search(raw) is not None and _inherits(path, raw))
 
 
 def _inherits(path: Path, raw: bytes) -> bool:
@@ -52,7 +52,7 @@ def is_spec_text(raw: bytes) -> bool:
 
 def was_spec(raw: bytes) -> bool:
     """The same of a file that is gone: one that extends others is taken by its sections."""
-    return is_spec_text(raw) or bool(_EXTENDS.search(raw) and _SECTION.search(raw))
+    return is_spec_text(raw) or bool(EXTENDS.search(raw) and _SECTION.search(raw))
 
 
 def is_looked_at(path: Path, root: Path) -> bool:

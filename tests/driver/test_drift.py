@@ -169,15 +169,22 @@ def test_a_spec_that_was_renamed_is_followed(made: Project) -> None:
 def test_a_spec_that_is_gone_is_drift(made: Project) -> None:
     (made.root / "spec.yaml").unlink()
     finding = only(drift(made))
-    assert (finding.kind, finding.severity) == (DriftKind.SPEC, DriftSeverity.INFORMATIONAL)
-    point(made, "production")
-    finding = only(drift(made))
-    assert finding.severity is DriftSeverity.RELEVANT
+    assert (finding.kind, finding.severity) == (DriftKind.SPEC, DriftSeverity.RELEVANT)
     assert finding.new.startswith("is gone")
     assert ftspec("drift", "--detailed-exitcode").exit_code == 2
     assert "FTS694" in ftspec("drift", "--format", "github").stdout
     (made.root / "spec.yaml").write_text(SPEC.replace("name: tiny", "name: other"))
     assert only(drift(made)).new.startswith("makes other now")
+
+
+def test_a_spec_that_was_renamed_and_broken_is_followed(made: Project) -> None:
+    (made.root / "spec.yaml").rename(made.root / "colors.yaml")
+    (made.root / "colors.yaml").write_text(SPEC.replace("kind: Embedding", "kind: Embeding"))
+    result = ftspec("drift", "--format", "json")
+    assert result.exit_code == 1
+    (model,) = json.loads(result.stdout)["models"]
+    assert model["findings"] == []
+    assert "its spec colors.yaml cannot be read" in model["unknown"][0]
 
 
 def test_two_specs_that_may_stand_for_one_that_is_gone(made: Project) -> None:

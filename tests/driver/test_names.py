@@ -48,7 +48,7 @@ def test_a_name_is_found_however_it_is_written(tmp_path: Path, text: str) -> Non
     assert found[other].primary is not None
     assert found[other].primary.path == str(other)
     assert specs_named([one, third], "tiny", "Embedding") == (one,)
-    assert specs_named([one, third], "tiny", "LLM") == ()
+    assert specs_named([one, third], "tiny", "LLM") == ()  # another model of that name
 
 
 def test_a_file_is_no_other_spec_than_itself(tmp_path: Path) -> None:
