@@ -19,7 +19,7 @@ _LEFTOVER_SECONDS = 24 * 3600.0  # of another machine on the same disk, whose pr
 def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
     """Replace `path` in one step: a reader sees the old content or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name[:200]}.{_own_mark()}")
+    temporary = path.with_name(f".{path.name[:40]}.{_own_mark()}")
     try:
         with temporary.open("w", encoding="utf-8") as file:
             file.write(text)

@@ -122,6 +122,12 @@ def test_partial_folders_of_two_at_once_differ(tmp_path: Path) -> None:
     assert not any((tmp_path / "new").iterdir())
 
 
+def test_a_file_may_have_the_longest_name(tmp_path: Path) -> None:
+    path = tmp_path / ("ä" * 127)  # 254 bytes
+    write_atomically(path, "text")
+    assert [each.read_text() for each in tmp_path.iterdir()] == ["text"]
+
+
 def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     with pytest.raises(IsADirectoryError):
