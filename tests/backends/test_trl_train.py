@@ -340,7 +340,7 @@ def test_a_base_that_transformers_does_not_know_is_told_before_training(
     file.unlink()  # may be a link
     file.write_text(json.dumps({**config, "model_type": "unheard_of"}), encoding="utf-8")
     for name in ("score_base", "train"):
-        with pytest.raises(load("events").CheckFailedError, match="FTS653: .* cannot load this unheard_of"):
+        with pytest.raises(load("events").CheckFailedError, match=r"FTS653: .* cannot load this unheard_of"):
             stage(folder, name)
 
 
