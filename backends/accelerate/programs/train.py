@@ -83,7 +83,8 @@ class Follower(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        state.compute_steps(args, state.max_steps)  # a checkpoint brings the intervals that it was made with
+        # A checkpoint brings the intervals that it was made with.
+        state.compute_steps(args, state.max_steps)  # type: ignore[no-untyped-call]
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
