@@ -169,6 +169,7 @@ ELSEWHERE = {
     "FTS660": ("an index that lacks a package", "driver/test_backends.py"),
     **{f"FTS{number}": ("a repository of git", "driver/test_git.py") for number in (670, 671, 672)},
     "FTS673": ("two files of different kinds", "driver/test_diff.py"),
+    "FTS674": ("a repository of git", "gitops/test_plan_all.py"),
     **{f"FTS{number}": ("a server like GitHub's", "gitops/test_comment.py") for number in range(690, 694)},
     "FTS680": ("a promoted model", "store/test_environments.py"),
     "FTS681": ("a promoted model", "driver/test_promote.py"),

@@ -248,6 +248,14 @@ NOT_IN_REVISION = define(
     "Paths after the colon of `REVISION:path` start at the top of the repository, as they do for git, or\n"
     "else at the folder that the command runs in.",
 )
+PLAN_FOLDER_TAKEN = define(
+    "FTS674",
+    "error",
+    "a file in the folder for plan files is not ours",
+    "`ftspec plan --all --out-dir DIR` replaces the plan files that SHA256SUMS in there lists, as long as they are\n"
+    "as listed, SHA256SUMS itself and its own comment.md. Anything else that would be replaced stays, and nothing\n"
+    "is written: give the plan files a folder of their own.",
+)
 NO_GITHUB_TOKEN = define(
     "FTS690",
     "error",

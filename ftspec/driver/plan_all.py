@@ -18,7 +18,7 @@ from ftspec.driver.facts import read_hardware
 from ftspec.driver.lock import needs_of
 from ftspec.driver.lock_check import check_lock
 from ftspec.driver.names import name_clashes
-from ftspec.driver.plan_files import PlanFiles, clear, file_names
+from ftspec.driver.plan_files import PlanFiles, file_names, in_the_way
 from ftspec.driver.sides import Reading, lock_side, read_side, read_spec_of
 from ftspec.driver.since import ChangedSpec, changed_specs
 from ftspec.driver.specs import project_specs
@@ -53,10 +53,8 @@ class _Past:
 
 def plan_all(wish: Wish) -> tuple[PlanSet | None, Diagnostics]:
     """None only where nothing can be compared: no repository, no such revision (FTS670, FTS671), or planned: no
-    such machine (FTS309). Faults of single specs stand with them. Plan files of an earlier call are gone in
-    either case."""
-    if wish.folder is not None:
-        clear(wish.folder)
+    such machine (FTS309), or written without loss (FTS674): then all is left as it was. Faults of single specs
+    stand with them."""
     root = wish.below or wish.project.root
     repository, found = git.find_repository(root)
     past: _Past | None = None
@@ -73,6 +71,11 @@ def plan_all(wish: Wish) -> tuple[PlanSet | None, Diagnostics]:
     if found.has_errors:
         return None, found
     specs = project_specs(root)
+    names = file_names(specs, root)
+    if wish.folder is not None:
+        found = in_the_way(wish.folder, names.values())
+        if found.has_errors:
+            return None, found
     if past is None:
         planned = [_planned(wish, path) for path in specs]
     else:
@@ -84,7 +87,7 @@ def plan_all(wish: Wish) -> tuple[PlanSet | None, Diagnostics]:
     planned = _without_chains(_without_clashes(planned, specs))
     planned = [(replace(each, drift=_drift(wish, each)), compiled) for each, compiled in planned]
     if wish.folder is not None:
-        planned = _written(wish, wish.folder, planned, file_names(specs, root))
+        planned = _written(wish, wish.folder, planned, names)
     ordered = sorted((each for each, _ in planned), key=lambda each: each.order)
     return PlanSet(
         specs=tuple(ordered),

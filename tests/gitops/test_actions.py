@@ -227,7 +227,8 @@ class Machine:
         return self.asked.read_text().splitlines() if self.asked.exists() else []
 
 
-PLANS = """mkdir -p plans; echo one > plans/one.ftplan; echo two > plans/two.ftplan; echo said > plans/comment.md
+MARKER = "<!-- ftspec:plan -->"
+PLANS = f"""mkdir -p plans; echo one > plans/one.ftplan; echo two > plans/two.ftplan; echo '{MARKER}' > plans/comment.md
 (cd plans && sha256sum *.ftplan > SHA256SUMS); exit 1"""
 
 
@@ -243,7 +244,7 @@ def test_plan_is_shown_although_a_spec_has_faults(tmp_path: Path) -> None:
     assert machine.commands() == [asked + "<--since=origin/main>"]
     assert machine.outputs()["plans"] == "2"
     assert machine.outputs()["exit-code"] == "1"
-    assert machine.summary.read_text() == "said\n"
+    assert machine.summary.read_text() == f"{MARKER}\n"
     assert not (machine.work / "pwned").exists()
     assert machine.run("Verdict", FTSPEC_EXIT_CODE="1").returncode == 1
     assert machine.run("Verdict", FTSPEC_EXIT_CODE="0").returncode == 0
@@ -283,6 +284,17 @@ def test_a_plan_that_lay_there_is_not_this_one(tmp_path: Path) -> None:
     assert not machine.summary.exists()
 
 
+def test_a_comment_of_somebody_else_is_neither_removed_nor_shown(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, "exit 1")
+    comment = machine.work / "plans" / "comment.md"
+    comment.parent.mkdir()
+    comment.write_text("# Words of a person\n")
+    machine.run("Run")
+    assert comment.read_text() == "# Words of a person\n"
+    assert machine.outputs() == {"exit-code": "1"}
+    assert not machine.summary.exists()
+
+
 def test_apply_takes_only_what_was_planned(tmp_path: Path) -> None:
     machine = Machine(tmp_path, PLANS)
     machine.run("Run")
@@ -305,7 +317,7 @@ def test_apply_takes_only_what_was_planned(tmp_path: Path) -> None:
 
 
 def test_nothing_planned_is_nothing_to_apply(tmp_path: Path) -> None:
-    machine = Machine(tmp_path, "mkdir -p plans; : > plans/SHA256SUMS; : > plans/comment.md")
+    machine = Machine(tmp_path, f"mkdir -p plans; : > plans/SHA256SUMS; echo '{MARKER}' > plans/comment.md")
     assert machine.run("Run").returncode == 0
     outputs = machine.outputs()
     assert outputs["plans"] == "0"

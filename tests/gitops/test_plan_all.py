@@ -309,11 +309,13 @@ def test_only_plan_files_of_an_earlier_call_go(repository: Repository) -> None:
     """Also those of a call that was broken off; and not one that somebody wrote there since."""
     folder = repository.path("plans")
     repository.run("plan", "--all", "--out-dir", "plans")
-    listed = folder.joinpath(SUMS_NAME).read_text()
     with suppress(KeyboardInterrupt), PlanFiles(folder) as files:
         files.write("half.ftplan", "{}")
         raise KeyboardInterrupt
-    assert listed in folder.joinpath(SUMS_NAME).read_text()
+    assert [path.name for path in folder.glob("*.ftplan")] == ["half.ftplan"]
+    assert "half.ftplan" in folder.joinpath(SUMS_NAME).read_text()
+    repository.run("plan", "--all", "--out-dir", "plans")
+    assert not folder.joinpath("half.ftplan").exists()
     folder.joinpath("pairs.ftplan").write_text("written by a user")
     folder.joinpath("other.ftplan").write_text("never listed")
     repository.path("specs/pairs.yaml").unlink()
@@ -326,10 +328,53 @@ def test_only_plan_files_of_an_earlier_call_go(repository: Repository) -> None:
     ]
 
 
-def test_where_nothing_can_be_planned_no_earlier_plan_stays(repository: Repository) -> None:
+def test_where_nothing_can_be_planned_all_is_left_as_it_was(repository: Repository) -> None:
     repository.run("plan", "--all", "--out-dir", "plans")
+    before = contents(repository.path("plans"))
     repository.run("plan", "--all", "--since", "nothing", "--out-dir", "plans", code=1)
-    assert list(repository.path("plans").iterdir()) == []
+    assert contents(repository.path("plans")) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (SUMS_NAME, f"{'a' * 64}  tool-1.0.tar.gz\n"),
+        (SUMS_NAME, f"{'a' * 64}  pairs.ftplan\n{'b' * 64}  tool-1.0.tar.gz\n"),
+        (SUMS_NAME, f"{'a' * 64}  ../pairs.ftplan\n"),
+        ("comment.md", "# Words of a person\n"),
+        ("pairs.ftplan", "{}"),
+    ],
+)
+def test_files_of_others_stay(repository: Repository, name: str, text: str) -> None:
+    """Whether the plans could be made or not."""
+    folder = repository.path("dist")
+    folder.mkdir()
+    for each, words in ((name, text), ("tool-1.0.tar.gz", "a release")):
+        (folder / each).write_text(words)
+    before = contents(folder)
+    for more in ((), ("--since", "nothing")):
+        result = repository.run("plan", "--all", "--out-dir", "dist", *more, code=1)
+        assert ("FTS671" if more else f"= dist/{name}: ") in result.stderr
+        assert ("FTS674" in result.stderr) != bool(more)
+        assert contents(folder) == before
+    (folder / name).unlink()
+    repository.run("plan", "--all", "--out-dir", "dist")
+    assert contents(folder).items() > {"tool-1.0.tar.gz": b"a release"}.items()
+
+
+def test_a_plan_file_that_was_replaced_since_stays(repository: Repository) -> None:
+    repository.run("plan", "--all", "--out-dir", "plans")
+    repository.run(
+        "plan", "specs/pairs.yaml", "--set", "train.learning_rate=1e-5", "--out", "plans/pairs.ftplan"
+    )
+    before = contents(repository.path("plans"))
+    result = repository.run("plan", "--all", "--out-dir", "plans", code=1)
+    assert result.stderr.count("FTS674") == 1
+    assert contents(repository.path("plans")) == before
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_for_another_machine(repository: Repository) -> None:
