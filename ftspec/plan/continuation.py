@@ -137,9 +137,9 @@ def continuation(old: Plan, new: Plan) -> Continuation:
 
 def extendable(plan: Plan) -> bool:
     """Whether a longer training can begin like this one at all: then its last state is worth keeping."""
-    longer = replace(plan.train, total_steps=plan.train.total_steps + 1)
-    last = plan.train.total_steps - 1
-    return not any(_kept(plan)) and learning_rate(plan.train, last) == learning_rate(longer, last)
+    steps = plan.train.total_steps
+    longer = replace(plan.train, total_steps=steps + 1)
+    return not any(_kept(plan)) and learning_rate(plan.train, steps) == learning_rate(longer, steps)
 
 
 def _refusals(old: Plan, new: Plan) -> Iterator[Refusal]:
@@ -167,12 +167,14 @@ def _refusals(old: Plan, new: Plan) -> Iterator[Refusal]:
 
 def _curve(old: TrainPlan, new: TrainPlan) -> Iterator[Refusal]:
     """The first step at which the learning rates differ. Curves of one formula are not computed, nor is a rise
-    that both share; any others part within thousands of steps, however long they are."""
+    that both share; any others part within thousands of steps, however long they are.
+
+    The step after the last one of `old` counts where `new` takes it: a state holds its rate already."""
     if _formula(old) == _formula(new):
         return
     rise = (old.learning_rate, old.warmup_steps)
     shared = old.warmup_steps if rise == (new.learning_rate, new.warmup_steps) and _rises(old, new) else 0
-    for step in range(shared, min(old.total_steps, new.total_steps)):
+    for step in range(shared, min(old.total_steps + 1, new.total_steps)):
         one, other = learning_rate(old, step), learning_rate(new, step)
         if not math.isclose(one, other, rel_tol=1e-12, abs_tol=1e-18):
             yield Refusal(obstacle=Obstacle.CURVE, field=f"step {step + 1}", old=one, new=other)
@@ -236,8 +238,8 @@ def _obstacle(path: str) -> Obstacle:
 
 
 def learning_rate(train: TrainPlan, step: int) -> float:
-    """At optimizer step `step`, counted from 0, as the schedules of transformers compute it. A polynomial
-    falls linearly (power 1) to 1e-7."""
+    """At optimizer step `step`, counted from 0, as the schedules of transformers compute it; also at the one
+    after the last. A polynomial falls linearly (power 1) to 1e-7."""
     peak, warmup, total = train.learning_rate, train.warmup_steps, train.total_steps
     name = train.lr_scheduler_type
     if name == "constant":
@@ -252,7 +254,7 @@ def learning_rate(train: TrainPlan, step: int) -> float:
         return end if step > total else (peak - end) * left + end
     progress = (step - warmup) / max(1, total - warmup)
     if name == "linear":
-        return peak * max(0.0, 1 - progress)
+        return 0.0 if step >= total else peak * (1 - progress)
     if name == "cosine_with_restarts":
         if progress >= 1:
             return 0.0

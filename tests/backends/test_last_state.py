@@ -16,10 +16,13 @@ NewRun = Callable[..., Path]
 Train = Callable[[Path], Path]
 Changes = dict[str, Any]
 LONG = 14  # steps; 4 are an epoch
+RISING = {"lr_scheduler_type": "constant_with_warmup", "warmup_steps": 6}
 WAYS: dict[str, tuple[int, Changes]] = {
     "within an epoch": (6, {}),
     "at its end": (8, {}),
     "while it warms up": (2, {"arguments": {"lr_scheduler_type": "constant_with_warmup", "warmup_steps": 5}}),
+    "after another schedule": (5, {"arguments": RISING, "before": {"lr_scheduler_type": "linear"}}),
+    "at the end of its rise": (6, {"arguments": RISING, "before": {"lr_scheduler_type": "cosine"}}),
     "accumulated": (
         6,
         {"arguments": {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}, "loss": {"cached": False}},
@@ -62,12 +65,15 @@ def test_it_goes_on_to_the_same_end(
     new_run: NewRun, train: Train, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     first, changes = WAYS[way]
+    shorter = changes.get("before", {})
+    changes = {name: value for name, value in changes.items() if name != "before"}
+    before = {**changes, "arguments": {**changes.get("arguments", {}), **shorter}}
     rows = [{**row, "label": f"class {index % 4}"} for index, row in enumerate(train_rows())]
     whole = train(new_run("whole", rows, **_steps(changes, LONG, every=3)))
     assert not (whole / "last_state").exists(), "nobody asked for it"
 
     monkeypatch.setenv("FTSPEC_KEEP_STATE", "1")
-    short = train(new_run("short", rows, **_steps(changes, first, every=2)))
+    short = train(new_run("short", rows, **_steps(before, first, every=2)))
     folder = new_run("long", rows, **_steps(changes, LONG, every=3))
     shutil.copytree(
         short / "last_state", folder / "out" / "train.partial" / "checkpoints" / f"checkpoint-{first}"
