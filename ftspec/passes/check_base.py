@@ -8,7 +8,7 @@ from ftspec.diagnostics.model import Diagnostic
 from ftspec.passes.context import Context, span_of, target_of
 from ftspec.plan.llm import LlmPlan
 from ftspec.plan.model import Plan, Rewrite
-from ftspec.target.model import BaseModels, Target
+from ftspec.target.model import Target
 
 FIELD = "model.base"
 
@@ -41,16 +41,14 @@ def check_base(plan: LlmPlan, context: Context) -> Iterator[Rewrite | Diagnostic
 
 
 def why_not_read(target: Target, plan: Plan) -> str:
-    """Why the target's library does not read the base as transformers does; empty if it does."""
+    """Why the target's library does not read the base as transformers does; empty if it does.
+
+    By the target's lists alone: which packages this machine has must not decide what a plan says."""
     models = target.models
     if models is None or not isinstance(plan, LlmPlan):
         return ""
     facts = plan.model.facts
-    if (
-        facts.model_type not in models.types
-        and not facts.needs_remote_code
-        and not _is_newer_installed(target, models)
-    ):
+    if facts.model_type not in models.types and not facts.needs_remote_code:
         return f"{models.package} {models.version} has no `{facts.model_type}` that generates text"
     if facts.model_type in models.otherwise:
         return f"{models.package} {models.version} {models.otherwise[facts.model_type]}"
@@ -65,19 +63,3 @@ def why_not_read(target: Target, plan: Plan) -> str:
             f"{models.package} may not keep to"
         )
     return ""
-
-
-def _is_newer_installed(target: Target, models: BaseModels) -> bool:
-    """Then, if the backend runs with it, the list says nothing of what is not on it. Asked only for such models:
-    it takes a look at the disk."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    from packaging.specifiers import SpecifierSet
-    from packaging.version import Version
-
-    try:
-        installed = Version(version(models.package))
-    except PackageNotFoundError:
-        return False
-    allowed = SpecifierSet(target.packages.get(models.package, ""))
-    return installed > Version(models.version) and installed in allowed

@@ -75,7 +75,7 @@ class BaseModels(Part):
     package: Sentence
     """The library that brings the networks."""
     version: Sentence
-    """Its version that `types` lists; where a newer one is installed, the run itself finds what that lacks."""
+    """Its version that the lists are of. They hold wherever a plan is made, whatever is installed there."""
     types: Annotated[Names, Field(min_length=1)]
     """Values of `model_type`. A model with code of its own is none of them."""
     otherwise: dict[str, Sentence] = Field(default_factory=dict)
