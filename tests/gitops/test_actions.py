@@ -69,7 +69,33 @@ def test_no_apply_is_broken_off_by_another() -> None:
         concurrency = _read(ACTION.parents[2] / "workflows-examples" / name)["concurrency"]
         assert concurrency["cancel-in-progress"] is False
         groups[name] = concurrency["group"]
-    assert len(set(groups.values())) == 1
+    assert len(set(groups.values())) == 2, "of a group one waiting run stays: a merge would lose its place"
+
+
+def test_the_weekly_run_leaves_the_way_to_a_merge(tmp_path: Path) -> None:
+    workflow = _read(WORKFLOWS[-1])
+    look, plan, apply = (workflow["jobs"][name] for name in ("look", "plan", "apply"))
+    assert plan["needs"] == "look"
+    assert "environment" not in look.keys() | plan.keys(), "reviewers see a plan"
+    assert apply["environment"] == "training"
+    (step,) = look["steps"]
+    gh, out = tmp_path / "bin" / "gh", tmp_path / "out"
+    gh.parent.mkdir()
+    for says, free in (
+        ("echo 0", True),
+        ("echo 1", False),
+        ("echo 2", False),
+        ("exit 1", True),
+        ("echo", True),
+    ):
+        gh.write_text(f"#!/bin/bash\n{says}\n")
+        gh.chmod(0o755)
+        out.write_text("")
+        environment = {"PATH": f"{gh.parent}:{os.environ['PATH']}", "GITHUB_OUTPUT": str(out)}
+        command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+        done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+        assert out.read_text() == ("free=true\n" if free else ""), says
+        assert done.stdout.startswith("::notice") != free
 
 
 def test_caches_are_kept_whatever_a_gate_says_and_only_by_those_that_apply() -> None:
@@ -79,6 +105,8 @@ def test_caches_are_kept_whatever_a_gate_says_and_only_by_those_that_apply() -> 
         used = [step.get("uses", "").partition("@")[0] for step in steps]
         assert "actions/cache" not in used
         ours = [step for step in steps if step.get("uses", "").startswith("./")]
+        if not ours:
+            continue
         restore = used.index("actions/cache/restore")
         assert used.index("actions/checkout") < restore < steps.index(ours[0]), path.name
         applies = any(step["with"]["command"] == "apply" for step in ours)
@@ -138,12 +166,13 @@ def test_actions_are_pinned_and_called_with_inputs_that_they_have() -> None:
         assert used <= outputs
 
 
-def test_the_plan_that_is_applied_is_the_one_that_was_kept() -> None:
-    workflow = _read(ROOT / ".github" / "workflows-examples" / "ftspec-apply.yml")
+@pytest.mark.parametrize(("name", "of"), [("apply", "sha"), ("scheduled", "run_id")])
+def test_the_plan_that_is_applied_is_the_one_that_was_kept(name: str, of: str) -> None:
+    workflow = _read(ROOT / ".github" / "workflows-examples" / f"ftspec-{name}.yml")
     plan, apply = workflow["jobs"]["plan"], workflow["jobs"]["apply"]
     kept = next(step for step in plan["steps"] if "upload-artifact" in step.get("uses", ""))
     taken = next(step for step in apply["steps"] if "download-artifact" in step.get("uses", ""))
-    assert kept["with"]["name"] == taken["with"]["name"] == "ftspec-plans-${{ github.sha }}"
+    assert kept["with"]["name"] == taken["with"]["name"] == f"ftspec-plans-${{{{ github.{of} }}}}"
     assert apply["needs"] == "plan"
     assert plan["outputs"]["digest"] == "${{ steps.plan.outputs.digest }}"
     assert apply["steps"][-2]["with"]["digest"] == "${{ needs.plan.outputs.digest }}"

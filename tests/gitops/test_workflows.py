@@ -118,6 +118,14 @@ def test_one_at_fault_and_one_that_fails_its_gate_cost_the_others_nothing(
     assert list(github.caches) == before
 
 
+def test_a_weekly_run_leaves_the_way_to_a_merge(team: Repository, tmp_path: Path) -> None:
+    github = Hosted(team.top, tmp_path / "github")
+    github.unfinished = "1"
+    done = github.run(SCHEDULED)
+    assert [each.result for each in done.values()] == ["success", "skipped", "skipped"]
+    assert "::notice title=ftspec::a merge waits or is being applied" in done["look"].said
+
+
 @pytest.mark.slow
 def test_new_data_on_a_schedule_trains_although_the_lock_cannot_state_it(
     team: Repository, tmp_path: Path
@@ -131,16 +139,16 @@ def test_new_data_on_a_schedule_trains_although_the_lock_cannot_state_it(
     pushed = github.run(APPLY)
     assert pushed["plan"].outputs["plans"] == "0"
     assert "FTS630" in pushed["plan"].said
-    done = github.run(SCHEDULED)["run"]
-    assert done.result == "failure", "one cannot be planned"
+    week = github.run(SCHEDULED)
+    planned, done = week["plan"], week["apply"]
+    assert planned.result == "failure", "one cannot be planned"
+    assert "not as ftspec.lock states:** <code>good.yaml</code>" in planned.summary
+    assert "rows.jsonl" in planned.summary
     assert "Registered as tiny v1" in done.said
-    assert "not as ftspec.lock states:** <code>good.yaml</code>" in done.summary
-    assert "rows.jsonl" in done.summary
     assert done.outcomes["actions/cache/save"] == "success"
     assert (github.work / "ftspec.lock").read_text(encoding="utf-8") == lock
     team.path("bad.yaml").unlink()
     team.commit("without the one at fault")
-    again = github.run(SCHEDULED)["run"]
-    assert again.result == "success"
-    assert again.outcomes["actions/cache/save"] == "skipped"
-    assert "Nothing would run" in again.summary
+    again = github.run(SCHEDULED)
+    assert [each.result for each in again.values()] == ["success", "success", "skipped"]
+    assert "Nothing would run" in again["plan"].summary
