@@ -133,7 +133,8 @@ class HeldLease:
     def _beat(self) -> None:
         """Under the guard: else a beat could write over the lease of one who took it meanwhile. What cannot be
         read or written now, on a full disk or one that is away for a moment, the next beat tries again: nobody
-        else takes the lease before it expires."""
+        else takes the lease before it expires. Of one that says another id somebody took it, whatever else
+        it says."""
         try:
             with _guard(self._project, self._timing):
                 present = _read(self._project)
@@ -319,7 +320,7 @@ def _write(project: Project, lease: Lease) -> None:
 
 def _read(project: Project) -> Lease | None:
     """The lease; None where there is none. One that cannot be read, or is of a newer version, has a holder
-    who is not known, and beats when the file changes."""
+    who is not known, and beats when the file changes; its id is known where it says one."""
     try:
         text = project.lease.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -358,17 +359,19 @@ def _read(project: Project) -> Lease | None:
                 beats=beats,
                 expires_after_seconds=float(expires),
             )
+        case {"id": str(id)}:
+            return _unknown(project.lease, id)
         case _:
             return _unknown(project.lease)
 
 
-def _unknown(path: Path) -> Lease | None:
+def _unknown(path: Path, id: str = _UNREADABLE) -> Lease | None:
     try:
         changed = path.stat()
     except OSError:
         return None
     return Lease(
-        id=_UNREADABLE,
+        id=id,
         user="nobody known",
         host="?",
         machine="?",

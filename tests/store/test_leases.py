@@ -255,9 +255,10 @@ def test_a_lease_that_cannot_be_read_has_a_holder_who_is_not_known(project: Proj
         assert taken(project)[-1].code.id == "FTS624"
 
 
-def test_a_displaced_holder_stops(project: Project) -> None:
+@pytest.mark.parametrize("changes", [{}, {"version": 2}, {"pid": "of a newer ftspec"}])
+def test_a_displaced_holder_stops(project: Project, changes: dict[str, object]) -> None:
     with project_lease(project, "first", timing=FAST) as held:
-        write_lease(project)
+        write_lease(project, **changes)
         time.sleep(0.5)  # several beats
         with pytest.raises(FtspecError, match=r"FTS625.*0badcafe"):
             held.require()
