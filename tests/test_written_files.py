@@ -87,3 +87,17 @@ def test_a_plan_never_takes_the_place_of_a_spec(tmp_path: Path) -> None:
     spec.write_text("kind: Embedding")
     assert CliRunner().invoke(cli, ["plan", str(spec), "--out", str(spec)]).exit_code == 64
     assert spec.read_text() == "kind: Embedding"
+
+
+@pytest.mark.parametrize("option", ["--base", "--questions", "--path"])
+@pytest.mark.parametrize("empty", ["", " "])
+def test_what_is_empty_names_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, empty: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {"--base": "acme/mini", "--questions": "questions.jsonl", "--path": "data", option: empty}
+    words = [word for pair in given.items() for word in pair]
+    done = CliRunner().invoke(cli, ["init", "spec.yaml", "--from", "raft", *words])
+    assert done.exit_code == 64, done.output
+    assert f"{option} is empty" in done.stderr
+    assert not Path("spec.yaml").exists()

@@ -74,6 +74,9 @@ def init_command(
         raise click.ClickException(f"{file} exists; it is not overwritten")
     if not file.parent.is_dir():
         raise click.UsageError(f"there is no folder {str(file.parent)!r}")
+    for option, given in (("--base", base), ("--questions", questions), ("--path", data_path)):
+        if given is not None and not given.strip():
+            raise click.UsageError(f"{option} is empty")
     if data_path is None and template != "code":
         raise click.UsageError(f"--from {template} needs --path: the data to learn from")
     if (base is None) == (template in LEFT_OUT):
