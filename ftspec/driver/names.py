@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, Related, Severity, Span
-from ftspec.driver.specs import EXTENDS
 from ftspec.source.document import Document
 from ftspec.source.load import load_document
 from ftspec.spec.kinds import SPECS
@@ -21,10 +20,14 @@ if TYPE_CHECKING:
 _METADATA = re.compile(
     rb"""^(?:\xef\xbb\xbf)?["']?metadata["']?[ \t]*:(.*(?:\n(?:[ \t#].*|\r?$))*)""", re.MULTILINE
 )
-_NAME = re.compile(
-    rb"""(?:^|[\s{,"'])name["']?[ \t]*:[ \t]*["']?([A-Za-z0-9][\w.-]*)["']?[ \t]*(?=[\r\n,}#]|$)"""
+_NAME = re.compile(rb"""name["']?\s*:""")
+# At the indent of the section's first entry, which is none of what an entry holds in lines of its own.
+_OWN_NAME = re.compile(
+    rb"""[ \t]*(?:[ \t]\#.*)?\r?\n(?:[ \t]*(?:\#.*)?\r?\n)*  # to the first entry
+    ([ ]+)(?![ #\r\n])(?:.*\n(?:.*\n)*?\1)?
+    ["']?name["']?[ \t]*:[ \t]+["']?([A-Za-z0-9][\w.-]*)["']?[ \t]*(?:[ \t]\#.*)?\r?(?:\n|\Z)""",
+    re.VERBOSE,
 )
-_FIRST = re.compile(rb"""^[ \t]*(?:\{|(?:#.*)?\r?\n)\s*["']?name["']?[ \t]*:""")
 _SHOWN = 3  # other places with one diagnostic
 _HELP = "give one of them another metadata.name"
 
@@ -34,7 +37,8 @@ def name_clashes(specs: Sequence[Path]) -> dict[Path, Diagnostic]:
     are parsed, so that hundreds take no time."""
     by_name: defaultdict[str, set[Path]] = defaultdict(set)
     for path in _distinct(specs):
-        for name in _stated(path):
+        name = _stated(path)
+        if name is not None:
             by_name[name].add(path)
     suspects = {path for paths in by_name.values() if len(paths) > 1 for path in paths}
     documents = ((path, load_document(path)[0]) for path in specs if path in suspects)
@@ -70,7 +74,7 @@ def clash_with_current(compiled: "Compilation", project: "Project") -> Iterator[
         return
     places = (Path(record.spec_path), project.root / record.spec_path)
     other = next((path for path in places if path.is_file()), None)
-    if other is None or other.resolve() == document.path.resolve() or name not in _stated(other):
+    if other is None or other.resolve() == document.path.resolve() or name != _stated(other):
         return
     clash = clashes_of(
         (path, read)
@@ -85,7 +89,7 @@ def specs_named(specs: Iterable[Path], name: str, kind: str) -> tuple[Path, ...]
     """Those that make this model, or would, were their kind not misspelt."""
     found = []
     for path in specs:
-        document = load_document(path)[0] if name in _stated(path) else None
+        document = load_document(path)[0] if name == _stated(path) else None
         if document is not None and name_of(document) == name:
             written = document.tree.get("kind")
             if written == kind or not isinstance(written, str) or written not in SPECS:
@@ -104,20 +108,18 @@ def _distinct(specs: Sequence[Path]) -> Iterable[Path]:
     return {path.resolve(): path for path in reversed(specs)}.values()
 
 
-def _stated(path: Path) -> frozenset[str]:
-    """The names that the text may give its model; read properly where the text alone does not tell."""
+def _stated(path: Path) -> str | None:
+    """The name that the spec gives its model; read properly where the text alone does not tell."""
     try:
         raw = path.read_bytes()
     except OSError:
-        return frozenset()
+        return None
     section = _METADATA.search(raw)
-    inside = b"" if section is None else section[1]
-    names = {each.decode("utf-8", "replace") for each in _NAME.findall(inside)}
-    if not names or (EXTENDS.search(raw) and not _FIRST.match(inside)):  # it may be inherited
-        document, _ = load_document(path)
-        name = None if document is None else name_of(document)
-        return frozenset() if name is None else frozenset((name,))
-    return frozenset(names)
+    own = None if section is None else _OWN_NAME.match(section[1])
+    if section is not None and own is not None and len(_NAME.findall(section[1])) == 1:
+        return own[2].decode("utf-8", "replace")
+    document, _ = load_document(path)
+    return None if document is None else name_of(document)
 
 
 def _clash(name: str, path: Path, document: Document, others: Sequence[tuple[Path, Document]]) -> Diagnostic:

@@ -29,6 +29,14 @@ HEAD = "apiVersion: ftspec/v1\nkind: Embedding\n"
         f"\ufeffmetadata:\r\n  name: tiny\r\n{HEAD}",
         f'{HEAD}metadata:\n  name: "t\\u0069ny"\n',
         f"{HEAD}metadata:\n  name: >-\n    tiny\n",
+        f'{HEAD}metadata:\n  description: "a name: q"\n  name: >-\n    tiny\n',
+        f"{HEAD}metadata:\n  description: 'a name: q'\n  name:\n    tiny\n",
+        f"{HEAD}metadata:\n  description: |\n    name: q\n  name: &here tiny\n",
+        f"{HEAD}metadata:\n  description: >\n\n    of\n    name: q\n  name: !!str tiny\n",
+        f"{HEAD}metadata: # of it\n\n  # a name\n  labels: {{}}\n  'name':  tiny # too",
+        "extends: parts/base.yaml\nmetadata:\n  description: |\n    name: other\n",
+        "extends: parts/base.yaml\nmetadata: # x\n  # name: other\n  labels: {}\n",
+        "extends: parts/base.yaml\nmetadata:\n  description: >\n    x\n\n    name: other\n",
         "extends: parts/base.yaml\n",
         "extends: parts/base.yaml\nmetadata:\n  labels: {name: other}\n",
         "extends: parts/base.yaml\nmetadata:\n  description: x\n  labels:\n    name: other\n",
@@ -61,7 +69,8 @@ def test_no_spec_is_parsed_that_cannot_be_concerned(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(names, "load_document", pytest.fail)
     specs = [tmp_path / f"{number}.yaml" for number in range(5)]
     for number, path in enumerate(specs):
-        path.write_text(f"{HEAD}metadata:\n  name: model-{number}\n")
+        before = "  # what it is for\n  description: |\n    some words\n    more\n\n" * (number % 2)
+        path.write_text(f"{HEAD}metadata:\n{before}  name: model-{number}  # words\n  labels: {{a: b}}\n")
     assert name_clashes(specs) == {}
 
 
