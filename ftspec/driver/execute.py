@@ -2,19 +2,14 @@
 
 import json
 import shutil
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from ftspec.diagnostics.model import FtspecError
-from ftspec.driver.extension import keeps_state, train_key_of, versions_in
+from ftspec.driver.extension import keeps_state
 from ftspec.driver.inputs import DATA_KINDS, MODEL_KINDS, moved_inputs, require_unmoved
+from ftspec.driver.last_state import begin_training, note_beginning, store_state
 from ftspec.driver.running import Run, environment_of, raise_errors, timed
-from ftspec.plan.codec import HASH_VERSION, hash_of
-from ftspec.plan.extension import NOTE, STATE, state_document
 from ftspec.plan.stages import GRAPHS, data_stages, program_stages
-from ftspec.store.artifacts import MANIFEST
-from ftspec.store.run_record import read_record
 
 
 def run_data_stages(run: Run) -> None:
@@ -65,7 +60,7 @@ def run_program_stages(run: Run) -> None:
     raise_errors(lower(run.plan, run.target, inputs, run.folder)[1])
     keeps = "train" in missing and keeps_state(run.plan, run.target)
     if "train" in missing:
-        _begin_with_state(run)
+        begin_training(run, keeps=keeps)
     try:
         outcome = launch(
             run.folder,
@@ -82,46 +77,6 @@ def run_program_stages(run: Run) -> None:
     assert not unfinished, f"the program ended well without finishing {unfinished}"
 
 
-def _begin_with_state(run: Run) -> None:
-    """Place the last state of the training that this one extends, where the run has no later one of its own."""
-    from ftspec.lower.state import place_state
-
-    extension = run.plan.extends
-    if extension is None:
-        return
-    record, _ = read_record(run.project.runs / extension.run_id)
-    assert record is not None, "it was read when the extension was found"
-    key = hash_of(_state_document(run, train_key_of(record)))
-    place_state(
-        run.folder,
-        run.artifacts.path(STATE, key),
-        key=run.stage("train").key,
-        step=extension.step,
-        note=(NOTE, asdict(extension)),
-        wanted=lambda path: str(path) != MANIFEST,
-    )
-
-
-def _state_document(run: Run, train_key: str) -> dict[str, Any]:
-    return state_document(
-        run.plan,
-        train_key,
-        machine_digest=run.machine.digest,
-        versions=versions_in(environment_of(run)),
-    )
-
-
-def _store_state(run: Run, out: Path) -> None:
-    """What a longer training can go on from, as an artefact of its own. None is kept of a run whose inputs moved."""
-    from ftspec.lower.state import take_state
-
-    scratch = run.folder / "scratch" / STATE
-    if take_state(out, scratch) and not run.tainted:
-        document = _state_document(run, run.stage("train").key)
-        run.lease.require()
-        run.artifacts.publish(STATE, hash_of(document), scratch, document, algorithm=HASH_VERSION)
-
-
 def _take_over(run: Run, name: str) -> None:
     """Publish the output of a finished program stage. The run folder keeps links to it."""
     from ftspec.lower.links import link_tree
@@ -135,9 +90,8 @@ def _take_over(run: Run, name: str) -> None:
         return
     info = json.loads((out / "info.json").read_text(encoding="utf-8"))
     if name == "train":
-        _store_state(run, out)
-        if info.get("resumed_from_step") is None:
-            (out / NOTE).unlink(missing_ok=True)  # what was placed was lost: it did begin at its start
+        store_state(run, out)
+        note_beginning(run, out, info.get("resumed_from_step"))
     scratch = run.folder / "scratch" / name
     shutil.rmtree(scratch, ignore_errors=True)
     link_tree(out, scratch)

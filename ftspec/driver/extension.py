@@ -7,11 +7,13 @@ from typing import Any
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostics
 from ftspec.driver.planfile import read_plan_file
-from ftspec.plan.codec import hash_of
+from ftspec.plan.codec import digest, hash_of
 from ftspec.plan.continuation import Form, continuation, extendable
 from ftspec.plan.extension import STATE, state_document
 from ftspec.plan.model import Action, Extension, Plan
+from ftspec.run.folder import find_unfinished
 from ftspec.store.artifacts import Artifacts
+from ftspec.store.extension import read_extension
 from ftspec.store.project import Project
 from ftspec.store.run_record import RunRecord, all_records
 from ftspec.target.environments import BackendEnvironment, EnvironmentKind, examine, find_environment
@@ -44,22 +46,25 @@ def find_extension(
     be used on the machine and by the `interpreter` (None: that of the project's environment) where the plan runs.
     `whole`: every byte of the state is read.
 
-    A note FTS688 where there is such a training and its state cannot be used.
+    An unfinished run of the plan that is as far by itself goes on as it began: with what it extends, or at its start.
+    A note FTS688 where there is such a training, its state cannot be used, and nothing else is gone on from.
     """
     found = Diagnostics()
     waits = any(stage.name == "train" and stage.action is Action.RUN for stage in plan.stages)
     if not waits or not extendable(plan):
         return None, found
-    shorter = sorted(_beginnings(plan, project), key=lambda each: -(each.estimate.train_steps or 0))
+    begins_with, own_step = _unfinished(plan, project)
+    shorter = [each for each in _beginnings(plan, project) if (each.estimate.train_steps or 0) > own_step]
+    shorter.sort(key=lambda each: -(each.estimate.train_steps or 0))
     if not shorter:
-        return None, found
+        return begins_with, found
     environment = (
         find_environment(project.state, target)
         if interpreter is None
         else examine(target, interpreter, EnvironmentKind.NAMED)
     )
     if environment is None or not environment.usable:
-        return None, found  # nothing runs here, which is told elsewhere
+        return begins_with, found  # nothing runs here, which is told elsewhere
     told = ""
     for record in shorter:
         wanted = state_document(
@@ -73,8 +78,22 @@ def find_extension(
             f"run {record.run_id} is the beginning of this training, step by step "
             f"({record.estimate.train_steps:,} of {plan.train.total_steps:,} steps), but {why}"
         )
-    found.add(codes.NOT_EXTENDED, told)
-    return None, found
+    if not own_step:
+        found.add(codes.NOT_EXTENDED, told)
+    return begins_with, found
+
+
+def _unfinished(plan: Plan, project: Project) -> tuple[Extension | None, float]:
+    """What an unfinished run of the plan extends, and the step that it goes on from; 0: it begins at its start."""
+    from ftspec.lower.state import begun
+
+    folder = find_unfinished(project, digest(plan))
+    own = None if folder is None else begun(folder, train_key(plan))
+    return (None, 0) if own is None else (read_extension(own[0]), own[1])
+
+
+def train_key(plan: Plan) -> str:
+    return next(stage.key for stage in plan.stages if stage.name == "train")
 
 
 def train_key_of(record: RunRecord) -> str:

@@ -10,12 +10,12 @@ from typing import Any
 
 from ftspec.plan.codec import HASH_VERSION, plan_document
 from ftspec.plan.frozen import FrozenMap
-from ftspec.plan.model import Extension, Plan
+from ftspec.plan.model import Extension, Plan, Stage
 from ftspec.plan.reasons import Reason
 
 STATE = "last_state"  # the artefact
 NOTE = "extends.json"  # in the output of a training that was extended
-_VERSION = 1
+STATE_FORMAT = 2  # FORMAT of the programs: a state of another one cannot be gone on from
 _NO_STEP = ("memory_limit_bytes", "encode_batch_size", "score_batch_size")  # of execution: decide no step
 
 
@@ -27,7 +27,7 @@ def state_document(
     document = plan_document(plan)
     return {
         "stage": STATE,
-        "version": _VERSION,
+        "version": STATE_FORMAT,
         "hash_version": HASH_VERSION,
         "train": train_key,
         "machine": machine_digest,
@@ -41,7 +41,7 @@ def with_extension(plan: Plan, extension: Extension | None) -> Plan:
     """The plan, which has its stages, with where its training begins: `train` then tells so, and the estimates
     are those of the steps that are left."""
     stages = tuple(
-        replace(stage, reason=Reason.EXTENDS) if extension is not None and stage.name == "train" else stage
+        replace(stage, reason=_reason(stage, extension)) if stage.name == "train" else stage
         for stage in plan.stages
     )
     costs = plan.estimates
@@ -54,6 +54,12 @@ def with_extension(plan: Plan, extension: Extension | None) -> Plan:
             stage_seconds=FrozenMap({**costs.stage_seconds, "train": after}),
         )
     return replace(plan, stages=stages, estimates=costs, extends=extension)
+
+
+def _reason(stage: Stage, extension: Extension | None) -> Reason:
+    if extension is not None:
+        return Reason.EXTENDS
+    return Reason.NO_ARTIFACT if stage.reason is Reason.EXTENDS else stage.reason
 
 
 def _left(plan: Plan, extension: Extension | None) -> float:

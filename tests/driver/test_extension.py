@@ -1,6 +1,7 @@
 """Which finished training a longer one goes on from, decided without training anything."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,10 @@ import pytest
 
 from ftspec.driver import extension as module
 from ftspec.driver.compile import with_store
-from ftspec.driver.extension import find_extension, keeps_state, versions_in
-from ftspec.plan.codec import hash_of
+from ftspec.driver.extension import find_extension, keeps_state, train_key, versions_in
+from ftspec.plan.codec import digest, hash_of
 from ftspec.plan.embedding import EarlyStopping, EmbeddingPlan
-from ftspec.plan.extension import STATE, state_document, with_extension
+from ftspec.plan.extension import NOTE, STATE, state_document, with_extension
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import Action, Extension
 from ftspec.plan.reasons import Reason
@@ -77,6 +78,7 @@ def keep(project: Project, plan: EmbeddingPlan, **other: Any) -> Path:
     folder = project.root / "state"
     folder.mkdir()
     (folder / "weights.safetensors").write_bytes(b"w" * 100_000)
+    (folder / "COMPLETE").touch()
     return Artifacts(project).publish(STATE, hash_of(document), folder, document).path
 
 
@@ -164,6 +166,35 @@ def test_inputs_that_moved_extend_nothing(tmp_path: Path, project: Project, targ
     assert find(other, plan_of(30), target) == (None, "")
 
 
+def unfinished(project: Project, plan: EmbeddingPlan, step: int, *, extends: Extension | None = None) -> None:
+    """A run of the plan that was killed after the checkpoint of `step`."""
+    folder = project.runs / f"example-{plan.train.total_steps:08}"
+    partial = folder / "out" / "train.partial"
+    saved = partial / "checkpoints" / f"checkpoint-{step}"
+    saved.mkdir(parents=True)
+    (saved / "COMPLETE").touch()
+    (folder / "plan.json").write_text(json.dumps({"digest": digest(plan)}))
+    (partial / "KEY").write_text(train_key(plan))
+    if extends is not None:
+        (partial / NOTE).write_text(json.dumps(asdict(extends)))
+
+
+def test_an_unfinished_run_goes_on_as_it_began(project: Project, target: Target) -> None:
+    before = Extension(run_id="example-00000007", step=15)
+    unfinished(project, plan_of(30), 20, extends=before)
+    assert find(project, plan_of(30), target) == (before, ""), "what it began with may be gone by now"
+    unfinished(project, plan_of(31), 25)
+    keep(project, plan_of(20))
+    assert find(project, plan_of(31), target) == (None, ""), "it is further on by itself"
+
+
+def test_an_unfinished_run_that_is_less_far(project: Project, target: Target) -> None:
+    unfinished(project, plan_of(30), 9)
+    assert find(project, plan_of(30), target) == (None, ""), "it does not begin at its start"
+    keep(project, plan_of(20))
+    assert find(project, plan_of(30), target) == (Extension(run_id=RUN, step=20), "")
+
+
 def test_the_plan_says_what_is_left(project: Project, target: Target) -> None:
     keep(project, plan_of(20))
     first = plan_of(80)
@@ -184,3 +215,4 @@ def test_the_plan_says_what_is_left(project: Project, target: Target) -> None:
     assert back.estimates is not None
     assert back.estimates.stage_seconds["train"] == pytest.approx(80)
     assert back.extends is None
+    assert next(stage for stage in back.stages if stage.name == "train").reason is Reason.NO_ARTIFACT
