@@ -115,7 +115,9 @@ def test_caches_are_kept_whatever_a_gate_says_and_only_by_those_that_apply() -> 
             continue
         save = steps[-1]
         assert save["uses"].startswith("actions/cache/save@")
-        assert steps[-2] is ours[-1]
+        assert steps[-3] is ours[-1]
+        assert steps[-2]["run"].startswith("ftspec gc --yes || ")
+        assert steps[-2]["if"] == save["if"], "a cache that only grows is thrown away one day"
         assert save["if"].startswith("always() && steps.apply.outcome != 'skipped' && ")
         assert "runner.environment == 'github-hosted'" in save["if"]
         assert save["with"] == {
@@ -175,7 +177,7 @@ def test_the_plan_that_is_applied_is_the_one_that_was_kept(name: str, of: str) -
     assert kept["with"]["name"] == taken["with"]["name"] == f"ftspec-plans-${{{{ github.{of} }}}}"
     assert apply["needs"] == "plan"
     assert plan["outputs"]["digest"] == "${{ steps.plan.outputs.digest }}"
-    assert apply["steps"][-2]["with"]["digest"] == "${{ needs.plan.outputs.digest }}"
+    assert apply["steps"][-3]["with"]["digest"] == "${{ needs.plan.outputs.digest }}"
 
 
 def test_what_was_applied_last(tmp_path: Path, repository: Repository) -> None:

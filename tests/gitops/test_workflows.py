@@ -105,6 +105,14 @@ def test_one_at_fault_and_one_that_fails_its_gate_cost_the_others_nothing(
     assert "Registered as bad v1" in second["apply"].said
     assert trainings(github.work) == 3
     assert sql("select name from models order by name", github.work) == [{"name": "bad"}, {"name": "tiny"}]
+    # A cache holds what the next run needs, and not what was: of a version that another took the place of, words.
+    add(team, "bad", PASSES.replace("max_steps: 20", "max_steps: 10"))
+    replaced = github.run(APPLY)["apply"]
+    assert "Registered as bad v2" in replaced.said
+    state = list(github.caches.values())[-1]
+    assert sorted(path.parent.name + path.name for path in state.glob("models/*/v*")) == ["badv2", "tinyv1"]
+    assert len(list(state.glob("artifacts/train/*"))) == 3
+    assert trainings(github.work) == 4
     # Nothing new: not even a machine for apply.
     team.path("README").write_text("words")
     team.commit()
