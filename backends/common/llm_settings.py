@@ -23,7 +23,8 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """How the base is loaded. `folder` is relative to the run folder."""
+    """How the base is loaded. `folder` is relative to the run folder. `keeps_window`: the library is known to keep
+    to its sliding window of attention, if it has one."""
 
     folder: str
     max_seq_length: int
@@ -31,6 +32,7 @@ class Model:
     attn_implementation: Literal["sdpa", "eager", "flash_attention_2"]
     quantization_bits: Literal[4, 8] | None
     trainable_parameters: int
+    keeps_window: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

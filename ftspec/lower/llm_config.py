@@ -8,6 +8,7 @@ from typing import Any
 
 from ftspec.lower.config import BASE, DATA, FORMAT, program_entries
 from ftspec.plan.llm import AdapterPlan, LlmPlan
+from ftspec.target.model import Target
 
 _TRAIN = (
     "global_batch_size",
@@ -35,7 +36,7 @@ _MACHINE = (
 )
 
 
-def build_llm_config(plan: LlmPlan, reused: frozenset[str] = frozenset()) -> dict[str, Any]:
+def build_llm_config(plan: LlmPlan, target: Target, reused: frozenset[str] = frozenset()) -> dict[str, Any]:
     """The config of a complete plan; stages as `build_config` chooses them."""
     model, run, checks = plan.model, plan.execution, plan.train.checks
     return {
@@ -50,6 +51,7 @@ def build_llm_config(plan: LlmPlan, reused: frozenset[str] = frozenset()) -> dic
             "attn_implementation": run.attn_implementation,
             "quantization_bits": model.quantization_bits,
             "trainable_parameters": model.trainable_parameters,
+            "keeps_window": target.models is None or target.models.keeps_window(model.facts.model_type),
         },
         "adapter": _adapter(plan.adapter),
         "data": {"folder": DATA, "packing": plan.train.packing},

@@ -70,7 +70,7 @@ def lower(plan: Plan, target: Target, inputs: LowerInputs, folder: Path) -> tupl
 def render_files(plan: Plan, target: Target, *, reused: frozenset[str] = frozenset()) -> dict[str, str]:
     """The texts of a run folder by name, apart from model and data: what goldens hold."""
     files = {
-        "config.json": _json(config_of(plan, reused)),
+        "config.json": _json(config_of(plan, target, reused)),
         **_requirements(target),
         **emitted_file(plan, target),
     }
@@ -85,9 +85,9 @@ def render_files(plan: Plan, target: Target, *, reused: frozenset[str] = frozens
     return dict(sorted(files.items()))
 
 
-def config_of(plan: Plan, reused: frozenset[str]) -> Mapping[str, Any]:
+def config_of(plan: Plan, target: Target, reused: frozenset[str]) -> Mapping[str, Any]:
     if isinstance(plan, LlmPlan):
-        return build_llm_config(plan, reused)
+        return build_llm_config(plan, target, reused)
     assert isinstance(plan, EmbeddingPlan), plan.kind
     return build_config(plan, reused)
 

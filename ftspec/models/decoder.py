@@ -135,7 +135,7 @@ def _read(folder: Path, id: str, origin: str, digests: DigestCache) -> DecoderFa
         eos_token_ids=_end_tokens(folder, config),
         rope_type=rope_type,
         rope_theta=rope_theta,
-        rope_by_layer=_by_layer(config.get("rope_parameters")),
+        rope_by_layer=_by_layer(config.get("rope_parameters")) or "rope_local_base_freq" in config,
         sliding_window=_window(config, place),
     )
 

@@ -54,12 +54,17 @@ def why_not_read(target: Target, plan: Plan) -> str:
         return f"{models.package} {models.version} {models.otherwise[facts.model_type]}"
     if models.rope_types is not None and facts.rope_type not in ("", *models.rope_types):
         return f"{models.package} does not compute `{facts.rope_type}` rotary positions as transformers does"
-    if facts.rope_by_layer and not models.rope_by_layer:
+    if (
+        facts.rope_by_layer
+        and models.rope_by_layer is not None
+        and facts.model_type not in models.rope_by_layer
+    ):
         return f"its layers differ in rotary positions, which {target.name} does not read"
     reach = plan.model.max_seq_length + plan.evaluation.max_new_tokens
-    if not models.sliding_window and facts.sliding_window is not None and reach > facts.sliding_window:
+    window = None if models.keeps_window(facts.model_type) else facts.sliding_window
+    if window is not None and reach > window:
         return (
-            f"rows and answers of {reach} tokens reach beyond its sliding window of {facts.sliding_window}, which "
+            f"rows and answers of {reach} tokens reach beyond its sliding window of {window}, which "
             f"{models.package} may not keep to"
         )
     return ""

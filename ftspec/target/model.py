@@ -82,10 +82,14 @@ class BaseModels(Part):
     """Those of `types` that the library is known to read otherwise than transformers: type → in which way."""
     rope_types: Names | None = None
     """Kinds of rotary positions; left away: all."""
-    rope_by_layer: bool = True
-    """Whether layers may differ in their rotary positions."""
-    sliding_window: bool = True
-    """Whether rows may be longer than a sliding window of attention."""
+    rope_by_layer: Names | None = None
+    """Types whose layers may differ in their rotary positions; left away: all."""
+    sliding_window: Names | None = None
+    """Types whose sliding window of attention the library was seen to keep to, so that rows may be longer; left
+    away: all."""
+
+    def keeps_window(self, model_type: str) -> bool:
+        return self.sliding_window is None or model_type in self.sliding_window
 
 
 class TargetFile(Part):

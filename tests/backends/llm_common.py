@@ -76,6 +76,7 @@ def llm_config(model: Path) -> dict[str, Any]:
             "attn_implementation": "sdpa",
             "quantization_bits": None,
             "trainable_parameters": trainable_parameters(model, adapter),
+            "keeps_window": True,
         },
         "adapter": adapter,
         "data": {"folder": "data", "packing": False},

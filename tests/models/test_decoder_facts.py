@@ -210,6 +210,7 @@ def test_weights_that_cannot_be_trained(tmp_path: Path) -> None:
         ({"sliding_window": 64, "use_sliding_window": False}, False, None),
         ({"rope_parameters": {"full_attention": {"rope_theta": 2.0}}}, True, None),
         ({"rope_parameters": {"rope_theta": 2.0}}, False, None),
+        ({"rope_theta": 2.0, "rope_local_base_freq": 1.0}, True, None),  # as transformers 4 wrote it
     ],
 )
 def test_what_layers_see(tmp_path: Path, changes: dict[str, Any], by_layer: bool, window: int | None) -> None:

@@ -37,8 +37,12 @@ def plan_of(**facts: Any) -> LlmPlan:
             "1.0 turns it upside down",
         ),
         ({"rope_type": "longrope"}, {"rope_types": ("default",)}, "`longrope` rotary positions"),
-        ({"rope_by_layer": True}, {"rope_by_layer": False}, "its layers differ in rotary positions"),
-        ({"sliding_window": 1024}, {"sliding_window": False}, "beyond its sliding window of 1024"),
+        (
+            {"rope_by_layer": True},
+            {"rope_by_layer": ("gemma3_text",)},
+            "its layers differ in rotary positions",
+        ),
+        ({"sliding_window": 1024}, {"sliding_window": ("gemma3_text",)}, "beyond its sliding window of 1024"),
     ],
 )
 def test_what_a_library_does_not_read(facts: dict[str, Any], models: dict[str, Any], words: str) -> None:
@@ -58,7 +62,10 @@ def test_what_a_library_does_not_read(facts: dict[str, Any], models: dict[str, A
 
 def test_what_a_library_reads_as_well() -> None:
     assert why_not_read(picky(rope_types=("default",)), plan_of(rope_type="")) == ""
-    assert why_not_read(picky(sliding_window=False), plan_of(sliding_window=10**6)) == ""
+    assert why_not_read(picky(sliding_window=()), plan_of(sliding_window=10**6)) == ""
+    knows = picky(types=("gemma3_text",), sliding_window=("gemma3_text",), rope_by_layer=("gemma3_text",))
+    gemma = plan_of(model_type="gemma3_text", sliding_window=8, rope_by_layer=True)
+    assert why_not_read(knows, gemma) == ""
     assert why_not_read(picky(), plan_of(model_type="own", needs_remote_code=True)) == ""
 
 

@@ -15,21 +15,32 @@ from mlx import nn
 RELATIVE, ABSOLUTE = 1e-3, 1e-6  # of angles in float32; another theta or scaling moves them by far more
 THETA = 10000.0  # where a config.json says nothing
 SAME_AS_DEFAULT = ("default", "mrope", "dynamic")  # below max_position_embeddings
+FULL, SLIDING = "full_attention", "sliding_attention"  # kinds of layers
+SLIDING_THETA = {
+    "gemma3_text": "rope_local_base_freq"
+}  # what mlx_lm and transformers 4 call theta of the latter
 
 
-def rope_of(config: dict[str, Any]) -> dict[str, Any] | None:
-    """The flat rotary settings of a config.json of transformers 4 or 5; None when it has none.
+def rope_of(config: dict[str, Any], kind: str = FULL) -> dict[str, Any] | None:
+    """The flat rotary settings, in a config.json of transformers 4 or 5, of layers of a kind; None when it has none.
 
-    Raises CheckFailedError FTS653 where layers differ in them.
+    Raises CheckFailedError FTS653 where kinds differ in them and mlx_lm is not known to read that.
     """
     found = config.get("rope_parameters")
-    if found is None:
+    own = SLIDING_THETA.get(config.get("model_type", ""))
+    if found is None and kind == SLIDING and own in config:
+        found = {"rope_theta": config[own]}
+    elif found is None:
         scaling = config.get("rope_scaling") or {}
         found = {**scaling, **{key: config[key] for key in ("rope_theta",) if key in config}}
         if "partial_rotary_factor" in config:
             found["partial_rotary_factor"] = config["partial_rotary_factor"]
     elif any(isinstance(value, dict) for value in found.values()):
-        raise CheckFailedError("FTS653", "layers of this model differ in rotary positions, which is not read")
+        if own is None or not found.get(kind):
+            raise CheckFailedError(
+                "FTS653", "layers of this model differ in rotary positions, which is not read"
+            )
+        found = found[kind]
     if not found:
         return None
     rope = {**found, "rope_type": found.get("rope_type") or found.get("type") or "default"}
@@ -39,10 +50,15 @@ def rope_of(config: dict[str, Any]) -> dict[str, Any] | None:
 
 def mlx_options(config: dict[str, Any]) -> dict[str, Any]:
     """Keys that mlx_lm's models read, to be laid over config.json."""
-    rope = rope_of(config)
+    rope, kinds = rope_of(config), config.get("layer_types") or []
+    options: dict[str, Any] = {}
+    if FULL in kinds and SLIDING in kinds and "sliding_window_pattern" not in config:
+        options["sliding_window_pattern"] = kinds.index(FULL) + 1
     if rope is None:
-        return {}
-    options: dict[str, Any] = {"rope_theta": rope["rope_theta"], "rope_scaling": None}
+        return options
+    options |= {"rope_theta": rope["rope_theta"], "rope_scaling": None}
+    if config.get("model_type") in SLIDING_THETA:
+        options[SLIDING_THETA[config["model_type"]]] = (rope_of(config, SLIDING) or rope)["rope_theta"]
     if "partial_rotary_factor" in rope:
         options["partial_rotary_factor"] = rope["partial_rotary_factor"]
     if rope["rope_type"] != "default":
@@ -62,14 +78,15 @@ def check_rope(model: Any, config: dict[str, Any], positions: int) -> None:
         return
     width = config.get("qk_rope_head_dim") or config.get("head_dim")
     width = width or config["hidden_size"] // config["num_attention_heads"]
-    rope = told or {"rope_type": "default", "rope_theta": THETA}
-    expected, factor = inverse_frequencies(rope, config, width, positions)
-    wanted = np.zeros(width)
-    wanted[: 2 * len(expected)] = np.repeat(expected, 2)
+    kinds = layer_kinds(config, len(turning))
     turns = config.get("no_rope_layers") or [1] * len(turning)  # 0: a layer without, whatever the name says
     for number, parts in enumerate(turning):
         if bool(parts) != bool(turns[number]):
             raise CheckFailedError("FTS653", f"the rotary positions of layer {number} cannot be checked")
+        rope = rope_of(config, kinds[number]) or {"rope_type": "default", "rope_theta": THETA}
+        expected, factor = inverse_frequencies(rope, config, width, positions)
+        wanted = np.zeros(width)
+        wanted[: 2 * len(expected)] = np.repeat(expected, 2)
         for part in parts:
             angles, scale = probe(part, width)
             same = np.isclose(np.sort(angles), np.sort(wanted), rtol=RELATIVE, atol=ABSOLUTE).all()
@@ -79,6 +96,18 @@ def check_rope(model: Any, config: dict[str, Any], positions: int) -> None:
                     f"layer {number} turns by other angles than transformers' {rope['rope_type']} positions of "
                     f"theta {rope['rope_theta']:g}: mlx_lm does not read them for {config['model_type']}",
                 )
+
+
+def layer_kinds(config: dict[str, Any], count: int) -> list[str]:
+    """The kind of each layer; transformers 4 writes that every n-th one attends to all."""
+    turn = config.get("sliding_window_pattern")
+    if config.get("layer_types") or type(turn) is not int:
+        return config.get("layer_types") or [FULL] * count
+    return regular_kinds(turn, count)
+
+
+def regular_kinds(turn: int, count: int) -> list[str]:
+    return [SLIDING if number % turn else FULL for number in range(1, count + 1)]
 
 
 def _is_rope(part: Any) -> bool:

@@ -85,7 +85,12 @@ def load_base(root: Path, settings: Settings, precision: Precision | None = None
     """The base as it was given, not quantised."""
     wishes = settings.model
     positions = wishes.max_seq_length + settings.score.max_new_tokens
-    return load(root / wishes.folder, precision or settings.machine.precision, positions=positions)
+    return load(
+        root / wishes.folder,
+        precision or settings.machine.precision,
+        positions=positions,
+        keeps_window=wishes.keeps_window,
+    )
 
 
 def load_baseline(root: Path, settings: Settings) -> Loaded:
@@ -101,7 +106,12 @@ def load_shipped(root: Path, settings: Settings, trained: Path | None = None) ->
     trained = trained or root / "out" / "train"
     if settings.ships_model:
         positions = settings.model.max_seq_length + settings.score.max_new_tokens
-        return load(trained / "model", settings.machine.precision, positions=positions)
+        return load(
+            trained / "model",
+            settings.machine.precision,
+            positions=positions,
+            keeps_window=settings.model.keeps_window,
+        )
     loaded = load_baseline(root, settings)
     load_adapter(loaded.model, trained / "adapter")
     return loaded

@@ -13,7 +13,7 @@ from mlx import nn
 from mlx.utils import tree_flatten
 from mlx_lm.utils import load_model, make_shards, quantize_model
 from native import GROUP_SIZE
-from rope import check_rope, mlx_options
+from rope import check_rope, layer_kinds, mlx_options, regular_kinds
 
 DTYPES = {"fp32": mx.float32, "bf16": mx.bfloat16, "fp16": mx.float16}
 NAMES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
@@ -29,11 +29,12 @@ class Loaded:
     folder: Path
 
 
-def load(folder: Path, precision: Precision, *, positions: int) -> Loaded:
+def load(folder: Path, precision: Precision, *, positions: int, keeps_window: bool = False) -> Loaded:
     """The model in evaluation mode with all weights in `precision`, which are read when they are needed.
 
     Raises CheckFailedError FTS653 when mlx_lm has no such model, or would compute something else than
-    transformers: positions are checked for rows of `positions` tokens.
+    transformers: positions are checked for rows of `positions` tokens. `keeps_window`: mlx_lm is known to keep to
+    this model's sliding window.
     """
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     kind = config.get("model_type")
@@ -49,21 +50,24 @@ def load(folder: Path, precision: Precision, *, positions: int) -> Loaded:
         said = str(fault) if isinstance(fault, ValueError | TypeError) else f"{type(fault).__name__}: {fault}"
         raise CheckFailedError("FTS653", f"mlx_lm cannot load this {kind}: {said}") from None
     check_rope(model, config, positions)
-    check_window(config, positions)
+    check_window(model, config, positions, keeps_window=keeps_window)
     model.set_dtype(DTYPES[precision])
     return Loaded(model=model, config=config, folder=folder)
 
 
-def check_window(config: dict[str, Any], positions: int) -> None:
-    """Raises CheckFailedError FTS653 where a row reaches beyond a sliding window of attention: several
-    models of mlx_lm (mistral, gemma2, phi3) look further back without a word."""
-    window = config.get("sliding_window")
-    if window and config.get("use_sliding_window", True) and positions > window:
-        raise CheckFailedError(
-            "FTS653",
-            f"rows and answers of {positions} tokens reach beyond this {config['model_type']}'s sliding window of "
-            f"{window}, which mlx_lm may not keep to",
-        )
+def check_window(model: Any, config: dict[str, Any], positions: int, *, keeps_window: bool) -> None:
+    """Raises CheckFailedError FTS653 where a row reaches beyond a sliding window of attention, unless this type
+    is known to keep to it (others look further back without a word) and its layers take turns as they should."""
+    window, kind = config.get("sliding_window"), config["model_type"]
+    if not window or not config.get("use_sliding_window", True) or positions <= window:
+        return
+    reach = f"rows and answers of {positions} tokens reach beyond this {kind}'s sliding window of {window}"
+    if not keeps_window:
+        raise CheckFailedError("FTS653", f"{reach}, which mlx_lm may not keep to")
+    count, turn = len(model.layers), model.args.sliding_window_pattern
+    told = layer_kinds(config, count) if "layer_types" in config else regular_kinds(turn, count)
+    if told != regular_kinds(turn, count) or turn > count:
+        raise CheckFailedError("FTS653", f"{reach}, which mlx_lm lets other layers have")
 
 
 def settle(model: Any) -> None:
