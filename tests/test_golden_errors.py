@@ -135,6 +135,7 @@ ELSEWHERE = {
     "FTS651": ("training", "backends/test_llm_helpers.py"),
     "FTS652": ("training", "backends/test_trl_train.py"),
     "FTS653": ("training", "backends/test_trl_train.py"),
+    "FTS655": ("a checkpoint of another version", "backends/test_last_state.py"),
     "FTS610": ("training", "run/test_launch.py"),
     "FTS612": ("a finished run", "store/test_artifacts.py"),
     "FTS613": ("a ledger", "store/test_commands.py"),

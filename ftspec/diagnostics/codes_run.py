@@ -212,6 +212,13 @@ MERGE_FAILED = define(
     "The program of the backend ended without a merged model; its last lines stand in the detail. Nothing\n"
     "was registered.",
 )
+CHECKPOINT_DROPPED = define(
+    "FTS655",
+    "warning",
+    "training begins anew: its checkpoint is of another version",
+    "The run was stopped under another version of ftspec, which wrote what it has to remember in another form.\n"
+    "Its checkpoint is dropped, and all steps are done again; the weights are the same.",
+)
 BACKEND_NOT_INSTALLABLE = define(
     "FTS660",
     "error",

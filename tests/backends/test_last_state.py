@@ -3,11 +3,14 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from ftspec.plan.extension import STATE_FORMAT
 from tests.backends.llm_common import backend_programs, llm_rows, make_llm_run_folder
 from tests.backends.run_folder import read_events, train_rows
 from tests.tiny_llm import make_tiny_llm
@@ -89,6 +92,74 @@ def test_it_goes_on_to_the_same_end(
     assert not (long / "checkpoints").exists()
     saved = [event["step"] for event in read_events(folder) if event["event"] == "checkpoint"]
     assert saved == [step for step in range(first + 1, LONG + 1) if step % 3 == 0 or step == LONG]
+
+
+def test_a_format_has_its_number(load: Callable[[str], Any]) -> None:
+    """Where this fails, raise FORMAT and STATE_FORMAT with the fields: an old state would be taken for a new one."""
+    form: dict[str, set[str]] = {
+        name: {each.name for each in fields(load(name).RunState)}
+        for name in ("checkpoints", "llm_checkpoints")
+    }
+    assert (STATE_FORMAT, form) == (
+        2,
+        {
+            "checkpoints": {
+                "step",
+                "stopped_early",
+                "losses",
+                "curve",
+                "best_step",
+                "best_value",
+                "evaluations_without_gain",
+                "seconds",
+            },
+            "llm_checkpoints": {"step", "losses", "curve", "seconds", "warned"},
+        },
+    )
+    assert {load(name).FORMAT for name in form} == {STATE_FORMAT}
+
+
+@pytest.mark.parametrize("program", ["checkpoints", "llm_checkpoints"])
+@pytest.mark.parametrize("harm", ["field", "number", "cut"])
+def test_a_checkpoint_of_another_version_is_dropped(
+    load: Callable[[str], Any], tmp_path: Path, program: str, harm: str
+) -> None:
+    told: list[dict[str, Any]] = []
+    events = SimpleNamespace(emit=lambda event, **values: told.append({"event": event, **values}))
+    module, root = load(program), tmp_path / "checkpoints"
+    folder = root / "checkpoint-20"
+    folder.mkdir(parents=True)
+    (tmp_path / "extends.json").touch()
+    module.complete(folder, module.RunState(step=20))
+    path = folder / "run_state.json"
+    state = json.loads(path.read_text())
+    assert module.newest(root, events) == (folder, module.RunState(step=20))
+    del state["format"]
+    path.write_text(json.dumps(state))
+    assert module.newest(root, events) == (folder, module.RunState(step=20)), "before there was a number"
+    assert (told, (tmp_path / "extends.json").exists()) == ([], True)
+    other = {
+        "field": {**state, "finished": False},
+        "number": {**state, "format": module.FORMAT + 1},
+        "cut": state,
+    }[harm]
+    path.write_text(json.dumps(other)[: -3 if harm == "cut" else None])
+    assert module.newest(root, events) is None
+    assert told == [{"event": "warning", "code": "FTS655", "detail": "the checkpoint of step 20 is dropped"}]
+    assert not folder.exists()
+    assert not (tmp_path / "extends.json").exists()
+
+
+def test_a_run_of_another_version_begins_anew(new_run: NewRun, train: Train) -> None:
+    folder = new_run("run", **_steps({}, 4, every=2))
+    saved = folder / "out" / "train.partial" / "checkpoints" / "checkpoint-2"
+    saved.mkdir(parents=True)
+    (saved / "run_state.json").write_text('{"step": 2, "finished": false, "losses": [1.0, 1.0]}')
+    (saved / "COMPLETE").touch()
+    output = train(folder)
+    assert _info(output)["resumed_from_step"] is None
+    assert [event["code"] for event in read_events(folder) if event["event"] == "warning"] == ["FTS655"]
+    assert _info(output)["steps"] == 4
 
 
 def test_a_text_model_goes_on_to_the_same_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

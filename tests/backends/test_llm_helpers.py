@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -131,13 +132,14 @@ def test_divergence(load: Load) -> None:
 
 def test_a_half_written_checkpoint_is_none(load: Load, tmp_path: Path) -> None:
     checkpoints = load("llm_checkpoints")
-    assert checkpoints.newest(tmp_path) is None
+    said = SimpleNamespace(emit=lambda *args, **values: pytest.fail("nothing is to be told"))
+    assert checkpoints.newest(tmp_path, said) is None
     for step in (5, 10, 15):
         (tmp_path / f"checkpoint-{step}").mkdir()
     for step in (5, 10):
         state = checkpoints.RunState(step=step, losses=[1.0] * step)
         checkpoints.complete(tmp_path / f"checkpoint-{step}", state)
-    folder, state = checkpoints.newest(tmp_path)
+    folder, state = checkpoints.newest(tmp_path, said)
     assert folder.name == "checkpoint-10"
     assert state.step == len(state.losses) == 10
     checkpoints.prune(tmp_path, 10)

@@ -6,11 +6,12 @@ while it saved leaves one without, and the next run goes back to the one before.
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
+from events import StageEvents
 from safetensors.torch import load_model, save_model
 from torch import nn
 
@@ -20,6 +21,8 @@ torch.serialization.set_crc32_options(False)
 
 MARKER = "COMPLETE"
 STATE = "run_state.json"
+NOTE = "extends.json"  # beside the checkpoints: the first one is of another training
+FORMAT = 2  # raised when RunState gets other fields, or other meanings of them; ftspec/plan/extension.py has it too
 WEIGHTS = "weights.safetensors"
 
 
@@ -47,17 +50,34 @@ def load_weights(model: nn.Module, folder: Path) -> None:
 
 
 def complete(folder: Path, state: RunState) -> None:
-    (folder / STATE).write_text(json.dumps(asdict(state)), encoding="utf-8")
+    (folder / STATE).write_text(json.dumps({"format": FORMAT, **asdict(state)}), encoding="utf-8")
     (folder / MARKER).write_text("", encoding="utf-8")
 
 
-def newest(root: Path) -> tuple[Path, RunState] | None:
-    """The newest complete checkpoint; half-written ones are removed."""
+def newest(root: Path, events: StageEvents) -> tuple[Path, RunState] | None:
+    """The newest complete checkpoint; half-written ones are removed, and, with a warning FTS655, those of another
+    version. None: training begins at its start."""
     for folder in sorted(root.glob("checkpoint-*"), key=_step, reverse=True):
         if (folder / MARKER).is_file():
-            return folder, RunState(**json.loads((folder / STATE).read_text(encoding="utf-8")))
+            state = _read(folder)
+            if state is not None:
+                return folder, state
+            events.emit("warning", code="FTS655", detail=f"the checkpoint of step {_step(folder)} is dropped")
         shutil.rmtree(folder)
+    root.with_name(NOTE).unlink(missing_ok=True)
     return None
+
+
+def _read(folder: Path) -> RunState | None:
+    """None where another version wrote it. One that wrote no number had these fields, or others."""
+    try:
+        document = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    known = {each.name for each in fields(RunState)}
+    if not isinstance(document, dict) or document.pop("format", FORMAT) != FORMAT or document.keys() != known:
+        return None
+    return RunState(**document)
 
 
 def best_folder(root: Path, step: int) -> Path:

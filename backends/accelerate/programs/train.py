@@ -182,7 +182,7 @@ def run_train(
     total, trainable = check_trainable(model, settings.model.trainable_parameters)
 
     saved = folder / "checkpoints"
-    found = checkpoints.newest(saved)
+    found = checkpoints.newest(saved, events)
     run = RunState() if found is None else found[1]
     resumed = None if found is None else run.step
     if found is not None:

@@ -113,7 +113,7 @@ def run_train(
         loaded.model.set_dtype(DTYPES[machine.precision])
 
     saved = folder / "checkpoints"
-    found = checkpoints.newest(saved)
+    found = checkpoints.newest(saved, events)
     run = checkpoints.RunState() if found is None else found[1]
     resumed = None if found is None else run.step
     if found is not None:

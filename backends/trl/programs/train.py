@@ -111,7 +111,7 @@ def run_train(
     total, trainable = check_trainable(model, settings.model.trainable_parameters)
 
     saved = folder / "checkpoints"
-    found = llm_checkpoints.newest(saved)
+    found = llm_checkpoints.newest(saved, events)
     run = RunState() if found is None else found[1]
     resumed = None if found is None else run.step
     if found is not None:
