@@ -19,7 +19,7 @@ from ftspec.plan.space import space_id_of, weights_of
 from ftspec.store.extension import read_extension
 from ftspec.store.files import file_sha256, files_below, write_atomically
 from ftspec.store.project import Project
-from ftspec.store.registry import ADAPTER, RegisteredModel, find_model_version, register_model
+from ftspec.store.registry import ADAPTER, REGISTRATION, RegisteredModel, find_model_version, register_model
 
 NOTE = "registered.json"
 TRAINING_LOG = "training_log.jsonl"
@@ -99,7 +99,7 @@ def register(
         registered = register_model(project, plan.name, model_folder, meta, make_current=not tainted)
         target = export_target(plan)
         if target is not None and not tainted:
-            _export(model_folder, target)
+            _export(registered.path, target)  # that of an earlier run, where this one makes it current again
     note = {
         "verdict": verdict.verdict.value,
         "name": plan.name if registered else None,
@@ -162,11 +162,11 @@ def export_target(plan: Plan) -> Path | None:
 
 
 def _export(folder: Path, target: Path) -> None:
-    """Replace `target` by a copy, in one step as far as file systems allow."""
+    """Replace `target` by a copy of a registered version, in one step as far as file systems allow."""
     target = target.resolve()
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(folder, partial)
+    shutil.copytree(folder, partial, ignore=shutil.ignore_patterns(REGISTRATION))
     retired = target.with_name(f".{target.name}.old")
     shutil.rmtree(retired, ignore_errors=True)
     if target.exists():

@@ -19,6 +19,7 @@ from ftspec.store.artifacts import Artifacts
 from ftspec.store.files import write_atomically
 from ftspec.store.leases import HeldLease
 from ftspec.store.project import Project
+from ftspec.store.run_record import RunRecord, all_records
 from ftspec.target.environments import (
     BackendEnvironment,
     EnvironmentKind,
@@ -123,16 +124,33 @@ def environment_of(run: Run) -> BackendEnvironment:
 
 def versions_of(run: Run) -> dict[str, str]:
     """Versions of everything that affects numbers: Python, ftspec, and the backend's packages. Where no
-    program had to run, they are those that would run one now."""
+    program had to run, those that made what is reused: what is installed by now did not."""
     import platform
     from importlib.metadata import version
 
+    made = _made_by(run) if run.environment is None else None
+    if made is not None:
+        return dict(made.versions)
     environment = run.environment or find_environment(run.project.state, run.target)
     return {
         "python": (environment and environment.python) or platform.python_version(),
         "ftspec": version("ftspec"),
         **({} if environment is None else environment.versions),
     }
+
+
+def _made_by(run: Run) -> RunRecord | None:
+    """The last run that made what this one registers again, or else the last that trained its model."""
+    records, _ = all_records(run.project)
+    for key, made in (
+        ("register", lambda stage: stage != "register"),
+        ("train", lambda stage: stage == "train"),
+    ):
+        for record in reversed(records):
+            ran = [stage.name for stage in record.stages if stage.action == Action.RUN.value]
+            if record.stage_key(key) == run.stage(key).key and any(map(made, ran)):
+                return record
+    return None
 
 
 def raise_errors(diagnostics: Diagnostics | tuple[Diagnostic, ...]) -> None:

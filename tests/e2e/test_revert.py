@@ -1,10 +1,18 @@
 """A spec that goes back to what it was: its earlier version is current again, and nothing is trained."""
 
+import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from ftspec.cli.main import cli
+from ftspec.store.files import file_sha256, files_below
+from ftspec.store.registry import REGISTRATION
+from ftspec.target.environments import BackendEnvironment, find_environment
+from ftspec.target.model import Target
 from tests.e2e.harness import actions, apply, environment, ftspec, ftspec_json
 
 pytestmark = pytest.mark.slow
@@ -57,6 +65,51 @@ def test_a_damaged_version_comes_in_anew(reverted: Path) -> None:
     result = apply(reverted)
     assert (result["model"]["version"], result["current_before"]) == ("v3", "v2")
     assert apply(reverted)["verdict"] == "unchanged"
+
+
+def test_the_version_itself_is_exported_and_packages_of_today_made_none(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = copied / "spec.yaml"
+    before = spec.read_text(encoding="utf-8") + "export: {path: served}\n"
+    for text in (before, before.replace("min: 0.05", "min: 0.04"), before):
+        spec.write_text(text, encoding="utf-8")
+        if text != before or not (copied / "served").exists():
+            apply(copied)
+    models = copied / ".ftspec" / "models" / "tiny"
+    assert _contents(copied / "served") == _contents(models / "v3")
+
+    def upgraded(state: Path, target: Target) -> BackendEnvironment | None:
+        found = find_environment(state, target)
+        assert found is not None
+        packages = tuple(replace(each, installed="9.9.9") for each in found.packages)
+        return replace(found, python="9.9.9", packages=packages)
+
+    monkeypatch.setattr("ftspec.driver.running.find_environment", upgraded)
+    monkeypatch.chdir(copied)
+    _apply_here()
+    assert _current(copied) == ["v2"]
+    assert _contents(copied / "served") == _contents(models / "v2")
+    # What comes in anew was made by no others either.
+    (models / "v2" / "README.md").write_text("other words")
+    spec.write_text(before.replace("min: 0.05", "min: 0.04"), encoding="utf-8")
+    _apply_here()
+    spec.write_text(before, encoding="utf-8")
+    _apply_here()
+    assert _current(copied) == ["v4"]
+    made = [json.loads((models / name / "ftspec.json").read_text()) for name in ("v1", "v2", "v4")]
+    assert made[0]["environment"] == made[1]["environment"] == made[2]["environment"]
+    assert "9.9.9" not in (models / "v4" / "README.md").read_text(encoding="utf-8")
+    assert _contents(copied / "served") == _contents(models / "v4")
+
+
+def _apply_here() -> None:
+    done = CliRunner().invoke(cli, ["apply", "spec.yaml", "--yes"])
+    assert done.exit_code == 0, done.output
+
+
+def _contents(folder: Path) -> dict[str, str]:
+    return {name: file_sha256(path) for name, path in files_below(folder) if name != REGISTRATION}
 
 
 def _current(folder: Path) -> list[str]:
