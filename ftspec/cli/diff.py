@@ -18,6 +18,7 @@ from ftspec.cli.common import (
 )
 from ftspec.cli.exits import CHANGES, DONE, exit_code
 from ftspec.plan.difference import Difference, SpecChanges
+from ftspec.store.project import Project
 
 
 @click.command("diff")
@@ -75,7 +76,7 @@ def diff_command(
         raise click.UsageError("name two sides, or one to compare with HEAD, or --since REVISION")
     from ftspec.driver.diff import diff
 
-    old, new = sides if len(sides) == 2 else (_in_head(sides[0]), sides[0])
+    old, new = sides if len(sides) == 2 else (_in_head(sides[0], project), sides[0])
     one, here = diff(old, new, project=project, hardware_name=hardware)
     if one is None or any(each.is_error for each in here):
         fail(here, format_=format_)
@@ -84,19 +85,34 @@ def diff_command(
     raise SystemExit(CHANGES if detailed_exitcode and not one.is_empty else DONE)
 
 
-def _in_head(side: str) -> str:
+def _in_head(side: str, project: Project) -> str:
     from ftspec.driver.git import find_repository
     from ftspec.driver.sides import split_machine
 
     subject, machine = split_machine(side)
     path = Path(subject)
     if not path.is_file():
-        raise click.UsageError(f"{subject!r} is no file: name a second side to compare it with")
+        raise click.UsageError(_not_in_head(side, subject, path, project))
     repository, found = find_repository(path.absolute().parent)
     inside = None if repository is None else repository.inside(path)
     if inside is None:
         fail(found)
     return f"HEAD:{inside}" + (f"@{machine}" if machine else "")
+
+
+def _not_in_head(side: str, subject: str, path: Path, project: Project) -> str:
+    if not subject:
+        return f"{side!r} names a machine, but no spec: write specs/x.yaml{side}"
+    if (project.runs / subject / "plan.json").is_file():
+        return f"{subject!r} is a run, which no commit holds: name a second side to compare it with"
+    if path.is_dir():
+        return (
+            f"{subject!r} is a folder: name one file of it; `ftspec diff --since REVISION` compares all specs"
+        )
+    return (
+        f"there is no file {subject!r}: name a second side to compare it with; of what was deleted, "
+        "`ftspec diff --since REVISION` tells"
+    )
 
 
 def _show(found: Difference, format_: str) -> None:

@@ -33,7 +33,11 @@ def diff(
         before = read_side(old, reading)
         after = read_side(new, reading, other=old)
         if before is None or after is None:
-            return None, reading.found
+            once = Diagnostics()  # what both sides say alike
+            for each in reading.found:
+                if each not in once:
+                    once.items.append(each)
+            return None, once
         if (before.half is None or after.half is None) and (before.lock is None or after.lock is None):
             reading.found.add(
                 codes.NOT_COMPARABLE,

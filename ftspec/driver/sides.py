@@ -17,12 +17,13 @@ from ftspec.plan.compare import Half
 from ftspec.plan.contract import Lock
 from ftspec.plan.difference import SideName
 from ftspec.plan.embedding import EmbeddingPlan
+from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import Plan
 from ftspec.plan.space import space_id_of
 from ftspec.plan.text import saved_from_json
 from ftspec.plan.trees import TreePath, spec_of_plan
 from ftspec.store.lockfile import LOCK_NAME, parse_lock
-from ftspec.store.project import Project
+from ftspec.store.project import ENVIRONMENTS_FILE, Project
 
 _PROFILE = re.compile(r"(?P<subject>.*)@(?P<profile>[^@{}:~^]+)")
 _REVISION = re.compile(r"(?P<revision>[^:]+):(?P<path>.+)")
@@ -31,7 +32,7 @@ _REVISION = re.compile(r"(?P<revision>[^:]+):(?P<path>.+)")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
     """`half` is None for a lock. `folder`: where the data of the spec lies as it is on this side; None where
-    only digests are known. `lock`: of a lock file, or what a plan file carries of one."""
+    only digests are known. `lock`: of a lock file, or the part that a plan file carries of one."""
 
     name: SideName
     half: Half | None
@@ -55,7 +56,35 @@ def read_side(text: str, reading: Reading, *, other: str | None = None) -> Side 
     subject, machine = split_machine(text)
     if not subject and other is not None:
         subject, _ = split_machine(other)
-    hardware = machine or reading.hardware_name
+    if machine is not None and not subject:
+        if other is not None:
+            return None  # told of the other side
+        reading.found.add(
+            codes.NOT_COMPARABLE,
+            f"{text} names a machine, but no spec",
+            help="the first side names the spec: specs/x.yaml@laptop-cpu @h100x8",
+        )
+        return None
+    side = _read(subject, text, machine or reading.hardware_name, reading)
+    if side is None or machine is None or side.folder is not None:  # only a spec has a folder
+        return side
+    from ftspec.driver.facts import read_hardware
+
+    _, here = read_hardware(machine)
+    reading.found.extend(here)
+    if not here.has_errors:
+        made = (
+            f"a plan, made for {side.name.machine}" if side.half is not None else "a lock, for every machine"
+        )
+        reading.found.add(
+            codes.NOT_COMPARABLE,
+            f"{text}: {subject} is {made}",
+            help=f"name the spec, which is planned for any machine: specs/x.yaml@{machine}",
+        )
+    return None
+
+
+def _read(subject: str, text: str, hardware: str | None, reading: Reading) -> Side | None:
     path = Path(subject)
     if path.is_file():
         return _of_file(path, text, hardware, reading)
@@ -109,6 +138,13 @@ def _of_text(text: str, name: str, label: str, shown: str, reading: Reading) -> 
         lock, here = parse_lock(text, shown)
         reading.found.extend(here)
         return None if lock is None else Side(name=_named(label, "lock", None), half=None, lock=lock)
+    if name == ENVIRONMENTS_FILE:
+        reading.found.add(
+            codes.NOT_COMPARABLE,
+            f"{name} holds what the environments point to",
+            help="`git diff` shows it; `ftspec history NAME` tells how it came about",
+        )
+        return None
     saved, here = saved_from_json(text, name=shown)
     reading.found.extend(here)
     if saved is None:
@@ -116,7 +152,12 @@ def _of_text(text: str, name: str, label: str, shown: str, reading: Reading) -> 
     if saved.contract is None:
         return _of_plan(saved.plan, label, "plan", None, {})
     spec, packages = json.loads(saved.contract.spec), dict(saved.contract.packages)
-    return replace(_of_plan(saved.plan, label, "plan", spec, packages), lock=saved.contract.lock)
+    lock = saved.contract.lock
+    if packages:  # a lock keeps them by backend
+        lock = replace(
+            lock, packages=FrozenMap({saved.plan.execution.backend or "": saved.contract.packages})
+        )
+    return replace(_of_plan(saved.plan, label, "plan", spec, packages), lock=lock)
 
 
 def lock_side(text: str, label: str, reading: Reading) -> Side | None:

@@ -146,6 +146,32 @@ def test_two_machines(folder: Path) -> None:
     assert "FTS309" in _run("diff", f"{SPEC}@no-such", "@h100x8", code=1).stderr
 
 
+def test_only_a_spec_is_planned_for_another_machine(folder: Path) -> None:
+    _run("plan", SPEC, "--out", "a.ftplan")
+    run = folder / ".ftspec" / "runs" / "20260101-120000-pairs"
+    run.mkdir(parents=True)
+    shutil.copy("a.ftplan", run / "plan.json")
+    Path("ftspec.lock").write_text(lock_text(Lock()))
+    _git(folder, "add", "-f", ".")
+    _git(folder, "commit", "-qm", "two")
+    for subject in ("a.ftplan", run.name, "ftspec.lock", "HEAD:a.ftplan"):
+        for sides in ((subject, "@h100x8"), (f"{subject}@h100x8", subject)):
+            assert "FTS673" in _run("diff", *sides, code=1).stderr
+        assert "FTS309" in _run("diff", subject, "@nope", code=1).stderr
+    assert "FTS673" in _run("diff", "a.ftplan@h100x8", code=1).stderr
+
+
+def test_a_fault_of_both_sides_is_told_once(folder: Path) -> None:
+    for sides in ((f"{SPEC}@nope",), ("@h100x8", "@laptop-cpu")):
+        text = _run("diff", *sides, code=1).stderr
+        assert text.count("error[") == 1
+    Path("ftspec.environments.json").write_text("<<<<<<< HEAD\n")
+    _git(folder, "add", ".")
+    _git(folder, "commit", "-qm", "two")
+    text = _run("diff", "ftspec.environments.json", code=1).stderr
+    assert text.count("error[") == text.count("FTS673") == 1
+
+
 def test_across_backends_what_becomes_approximated_is_said(folder: Path) -> None:
     spec = "specs/llm-completion.yaml"
     shutil.copy(spec, "specs/other.yaml")
@@ -273,6 +299,28 @@ def test_locks(folder: Path) -> None:
     assert "FTS631" in _run("diff", "ftspec.lock", code=1).stderr
 
 
+def test_a_plan_is_compared_with_its_own_part_of_the_lock(folder: Path) -> None:
+    shutil.copy(SPEC, "specs/alike.yaml")  # of the same file as llm-completion.yaml, read otherwise
+    _replace("specs/alike.yaml", "name: ", "name: other-")
+    _run("lock", SPEC, "specs/alike.yaml", "specs/llm-completion.yaml")
+    for spec in (SPEC, "specs/llm-completion.yaml"):
+        _run("plan", spec, "--out", "a.ftplan")
+        for sides in (("a.ftplan", "ftspec.lock"), ("ftspec.lock", "a.ftplan")):
+            assert _json(*sides, "--detailed-exitcode")["changes"] == []
+    whole = json.loads(Path("ftspec.lock").read_text("utf-8"))
+    names = [name for name in whole["data"] if name.partition("#")[0].endswith("http-pairs.jsonl")]
+    assert len(names) == 2
+    for name in names:
+        whole["data"][name]["rows"] += 1
+    Path("ftspec.lock").write_text(json.dumps(whole))
+    found = _json("a.ftplan", "ftspec.lock", "--detailed-exitcode", code=2)
+    (change,) = found["changes"]
+    assert (change["category"], set(change["new"])) == ("retrain", {"rows"})
+    whole["models"] = {}
+    Path("ftspec.lock").write_text(json.dumps(whole))
+    assert _json("a.ftplan", "ftspec.lock")["category"] == "space-break"
+
+
 @pytest.mark.parametrize(
     ("sides", "code"),
     [
@@ -311,6 +359,12 @@ def test_usage(folder: Path) -> None:
     assert "--since" in _run("diff", code=64).stderr
     _run("diff", "a", "b", "c", code=64)
     assert "name a second side" in _run("diff", "no-such-run", code=64).stderr
+    assert "is a folder" in _run("diff", "specs", code=64).stderr
+    assert "names a machine" in _run("diff", "@h100x8", code=64).stderr
+    run = folder / ".ftspec" / "runs" / "20260101-120000-pairs"
+    run.mkdir(parents=True)
+    (run / "plan.json").write_text("{}")
+    assert "is a run" in _run("diff", run.name, code=64).stderr
 
 
 def test_the_table_of_rules(folder: Path) -> None:
