@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from ftspec.driver.inputs import moved_inputs
+from ftspec.driver.last_state import drop_extended
 from ftspec.driver.lookup import stored_stages
 from ftspec.driver.register import assemble_model, register, registered_model
 from ftspec.driver.running import Run, timed, versions_of
@@ -57,6 +58,7 @@ def run_evidence_stages(run: Run) -> ApplyResult:
     model = _registered(run)
     run.lease.require()
     finish_run(run.project, _record(run, verdict.verdict.value, metrics, versions, model))
+    drop_extended(run)
     shutil.rmtree(run.folder / "scratch", ignore_errors=True)
     result = read_result(run.project, with_stages(run.plan, stored_stages(run.project)), run.plan_digest)
     assert result is not None, "the run that was just recorded cannot be read"

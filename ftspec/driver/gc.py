@@ -12,9 +12,9 @@ from pathlib import Path
 
 from ftspec.diagnostics.model import FtspecError
 from ftspec.driver.incumbent import SCRATCH
+from ftspec.driver.last_state import newest_states
 from ftspec.driver.promote import now
 from ftspec.driver.spec_models import named_versions
-from ftspec.plan.extension import STATE
 from ftspec.plan.model import Plan
 from ftspec.plan.text import plan_from_json
 from ftspec.run.folder import is_finished, run_folders
@@ -29,7 +29,7 @@ from ftspec.store.ledger import Ledger
 from ftspec.store.lockfile import read_lock
 from ftspec.store.project import Project
 from ftspec.store.promotion import Promotion
-from ftspec.store.records import forget_model
+from ftspec.store.records import forget_artifacts, forget_model
 from ftspec.store.registry import RegisteredModel, list_models
 from ftspec.store.run_record import RunRecord, all_records
 
@@ -138,7 +138,8 @@ def _reach(
             waiting_runs.add(promotion.run_id)
         if promotion.comparison is not None:
             reached.artifacts.add(store.path("promotion", promotion.comparison))
-    reached.artifacts.update(_last_states(store, [records[run_id] for run_id in newest.values()]))
+    # An unfinished run has its own link to what it goes on from.
+    reached.artifacts.update(path for path, _ in newest_states(store, records.values()))
     waiting_runs |= {folder.name for folder in run_folders(project) if not is_finished(folder)}
     while waiting_versions or waiting_runs:
         for place in waiting_versions:
@@ -198,15 +199,6 @@ def _stages(project: Project, store: Artifacts, run_id: str, record: RunRecord |
     except (OSError, ValueError, KeyError, TypeError):
         return  # a run that was killed before its plan was written has no stages yet
     yield from (store.path(name, key) for name, key in stages)
-
-
-def _last_states(store: Artifacts, records: Iterable[RunRecord]) -> Iterator[Path]:
-    """Of the newest run of each spec, which is the one that is made longer. An unfinished run has its own link to
-    what it goes on from."""
-    trained = {record.stage_key("train") for record in records}
-    return (
-        each.path for each in store.all() if each.stage == STATE and each.document.get("train") in trained
-    )
 
 
 def _plan(project: Project, run_id: str) -> Plan | None:
@@ -295,7 +287,4 @@ def _forget(project: Project, garbage: Garbage) -> None:
         for item in garbage.items:
             if item.kind == "model":
                 forget_model(ledger, *item.name.split(" "))
-        with ledger.write() as db:
-            rows = db.execute("SELECT DISTINCT path FROM artifacts").fetchall()
-            gone = [path for (path,) in rows if not (project.root / path).is_dir()]
-            db.execute("DELETE FROM artifacts WHERE path IN (SELECT unnest(?))", [gone])
+        forget_artifacts(ledger, project.root)

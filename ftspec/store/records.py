@@ -205,5 +205,13 @@ def forget_model(ledger: Ledger, name: str, version: str) -> None:
         db.execute("DELETE FROM models WHERE name = ? AND version = ?", [name, version])
 
 
+def forget_artifacts(ledger: Ledger, root: Path) -> None:
+    """Remove the rows of artefacts whose folders are gone; `root` is that of the project."""
+    with ledger.write() as db:
+        rows = db.execute("SELECT DISTINCT path FROM artifacts").fetchall()
+        gone = [path for (path,) in rows if not (root / path).is_dir()]
+        db.execute("DELETE FROM artifacts WHERE path IN (SELECT unnest(?))", [gone])
+
+
 def _plain(value: Any) -> Any:
     return json.dumps(value, sort_keys=True, ensure_ascii=False) if isinstance(value, dict | list) else value

@@ -9,17 +9,25 @@ from typing import Any, cast
 import pytest
 
 from ftspec.driver.extension import train_key, versions_in
-from ftspec.driver.last_state import begin_training, note_beginning, store_state
+from ftspec.driver.last_state import (
+    begin_training,
+    drop_extended,
+    note_beginning,
+    store_state,
+)
 from ftspec.driver.running import Run
 from ftspec.lower.state import FOLDER
 from ftspec.plan.codec import hash_of
+from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.extension import NOTE, STATE, state_document
 from ftspec.plan.model import Extension
 from ftspec.plan.reasons import Reason
 from ftspec.plan.stages import stage_documents
 from ftspec.store.artifacts import Artifacts
+from ftspec.store.ledger import Ledger
 from ftspec.store.project import Project
-from ftspec.store.run_record import EstimateRecord
+from ftspec.store.rebuild import rebuild
+from ftspec.store.run_record import EstimateRecord, StageRecord
 from tests.driver.promote_case import make_version
 from tests.driver.test_extension import HERE, RUN, keep, plan_of
 
@@ -141,3 +149,47 @@ def test_what_was_gone_on_from_is_told(project: Project) -> None:
     (out / NOTE).write_text(json.dumps(asdict(BEFORE)))
     note_beginning(run, out, 20)
     assert (run.plan.extends, reason(run)) == (BEFORE, Reason.EXTENDS)
+
+
+def ran(project: Project, number: int, plan: EmbeddingPlan, *, name: str = "example") -> None:
+    key = train_key(plan)
+    stages = (StageRecord(name="train", key=key, action="run", reason="no_artifact"),)
+    make_version(project, number, 1.0, name=name, stages=stages)
+
+
+@pytest.mark.parametrize("other", [None, "newest", "older"])
+def test_the_state_of_the_shorter_one_makes_room(project: Project, other: str | None) -> None:
+    """Where the newest run of another spec ended in it, it stays."""
+    shorter = keep(project, plan_of(20))
+    if other is not None:
+        ran(project, 3, plan_of(20), name="other")
+    if other == "older":
+        ran(project, 4, plan_of(21), name="other")
+    run = run_of(project, extends=BEFORE)
+    output = run.output("train")
+    output.mkdir(parents=True)
+    (output / NOTE).write_text(json.dumps(asdict(BEFORE)))
+    ran(project, 2, plan_of(30))
+    drop_extended(run)
+    assert shorter.is_dir(), "nothing is better yet"
+    longer = keep(project, plan_of(30))
+    rebuild(project)  # rows of both
+    for _ in range(2):
+        drop_extended(run)
+        assert shorter.is_dir() == (other == "newest")
+        assert longer.is_dir()
+        with Ledger(project).read() as db:
+            rows = db.execute("SELECT path FROM artifacts WHERE stage = ?", [STATE]).fetchall()
+        assert {project.root / path for (path,) in rows} == {
+            each for each in (shorter, longer) if each.is_dir()
+        }
+
+
+def test_the_first_training_drops_nothing(project: Project) -> None:
+    shorter = keep(project, plan_of(20))
+    ran(project, 2, plan_of(30))
+    keep(project, plan_of(30))
+    run = run_of(project)
+    run.output("train").mkdir(parents=True)
+    drop_extended(run)
+    assert shorter.is_dir()
