@@ -1,19 +1,22 @@
 """Which specs changed since a git revision: by their own text, by what they extend, or by their data."""
 
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ftspec.diagnostics.model import Diagnostics
 from ftspec.driver import git
-from ftspec.driver.specs import ENDINGS, EXTENDS, is_looked_at, is_spec_file, is_spec_text, was_spec
+from ftspec.driver.specs import (
+    ENDINGS,
+    extended_by,
+    is_looked_at,
+    is_spec_file,
+    is_spec_text,
+    named_in,
+    was_spec,
+)
 from ftspec.store.project import Project
-
-_COMMENT = re.compile(r"(^|\s)#.*")
-_VALUE = re.compile(r"(?:path|extends|base):\s*([^,}\]]+)")
-_WORD = re.compile(r"[^\s,\[\]{}'\"]*\w[^\s,\[\]{}'\"]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +80,7 @@ def changed_specs(
         text = _text(path) if path.is_file() else _text_of(repository, base, path)
         if text is not None:
             texts[path] = text
-    extended = _extended(texts)
+    extended = extended_by(texts.items())
     result = []
     for path, text in texts.items():
         status = changes.status.get(path, "changed")
@@ -113,7 +116,7 @@ def changed_specs(
 def _is_spec(path: Path, status: str, repository: git.Repository, base: str, *, is_extended: bool) -> bool:
     """Is it one now, or was it? A file that no longer says so is a broken spec, and no file of others. What
     others extend, and neither names nor inherits an apiVersion, is a part of theirs."""
-    if status != "deleted" and is_spec_file(path):
+    if status != "deleted" and is_spec_file(path, is_extended=is_extended):
         return True
     if status == "added":
         return False
@@ -160,17 +163,6 @@ def _model_name(raw: bytes | None) -> tuple[str, str] | None:
     return (str(tree.get("kind")), name) if isinstance(name, str) else None
 
 
-def _extended(texts: Mapping[Path, str]) -> set[Path]:
-    """Files that others extend."""
-    return {
-        Path(os.path.normpath(path.parent / name))
-        for path, text in texts.items()
-        if EXTENDS.search(text.encode())
-        for name in _named(text)
-        if name.lower().endswith(ENDINGS)
-    }
-
-
 def _is_yaml(path: Path) -> bool:
     return path.suffix.lower() in ENDINGS
 
@@ -187,7 +179,7 @@ def _because(path: Path, text: str, changes: _Changes) -> list[Path]:
     queue = [(path, text)]
     while queue:
         here, words = queue.pop()
-        for name in _named(words):
+        for name in named_in(words):
             target = os.path.normpath(here.parent / name)
             found += [each for each in changes.at.get(target, ()) if each not in found and each != path]
             if target.lower().endswith(ENDINGS) and Path(target) not in seen and Path(target).is_file():
@@ -198,20 +190,10 @@ def _because(path: Path, text: str, changes: _Changes) -> list[Path]:
     return found
 
 
-def _named(text: str) -> set[str]:
-    """Words that may be names of files."""
-    names: set[str] = set()
-    for line in text.splitlines():
-        said = _COMMENT.sub("", line)
-        names.update(found.strip("\"' ") for found in _VALUE.findall(said))
-        names.update(word for word in _WORD.findall(said) if "/" in word or "." in word)
-    return {name for name in names if name and "\0" not in name}
-
-
 def _text(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError):
+        return path.read_bytes().decode("utf-8-sig", "replace")
+    except OSError:
         return None
 
 

@@ -536,3 +536,25 @@ def test_drift_of_what_a_spec_made_is_told(repository: Repository) -> None:
     assert [each["kind"] for each in drift["findings"]] == ["data"]
     text = repository.run("plan", "--all").stdout
     assert "drift of pairs v1: data source data/http-pairs.jsonl" in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("written", "encoding"),
+    [
+        ("apiVersion: ftspec/v2", "utf-8"),
+        ("apiversion: ftspec/v1", "utf-8"),
+        ("apiVersion: ftspec/v1", "utf-16"),
+    ],
+)
+def test_a_spec_that_nothing_reads_any_more_is_not_passed_over(
+    repository: Repository, written: str, encoding: str
+) -> None:
+    text = repository.path("specs/pairs.yaml").read_text(encoding="utf-8")
+    changed = text.replace("apiVersion: ftspec/v1", written)
+    repository.path("specs/pairs.yaml").write_bytes(changed.encode(encoding))
+    for since in ((), ("--since", "HEAD")):
+        plans = json.loads(repository.run("plan", "--all", *since, "--format", "json", code=1).stdout)
+        states = {each["path"]: each["state"] for each in plans["specs"]}
+        assert states["specs/pairs.yaml"] == "failed"
+    repository.run("lock", code=1)
+    assert not repository.path("ftspec.lock").exists()
