@@ -217,7 +217,7 @@ CHECKPOINT_DROPPED = define(
     "warning",
     "training begins anew: its checkpoint is of another version",
     "The run was stopped under another version of ftspec, which wrote what it has to remember in another form.\n"
-    "Its checkpoint is dropped, and all steps are done again; the weights are the same.",
+    "Its checkpoint is dropped, and all steps are done again.",
 )
 BACKEND_NOT_INSTALLABLE = define(
     "FTS660",
@@ -359,8 +359,9 @@ NOT_EXTENDED = define(
     "note",
     "training begins at its start, though a finished one is its beginning",
     "A training that is longer and else the same goes on from the last state of the shorter one, where that is\n"
-    "stored and the rest is done on the same machine by the same packages and settings; the weights are the same\n"
-    "either way. `ftspec gc` keeps the last state of the newest run of a spec.",
+    "stored and the rest is done on the same machine by the same packages and settings. On a CPU the weights are\n"
+    "the same either way, to the last bit; on GPUs that was never compared. `ftspec gc` keeps the last state of the\n"
+    "newest run of a spec.",
 )
 DRIFTED = define(
     "FTS694",

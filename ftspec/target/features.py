@@ -38,7 +38,9 @@ class Feature(StrEnum):
     EARLY_STOPPING = "early_stopping"
     KEEP_BEST = "keep_best"
     RESUME = "resume"
-    EXTEND = "extend"  # a longer training goes on from the last state of a finished one, to the same bytes
+    # A longer training goes on from the last state of a finished one: from the same bytes, by the same steps. Where
+    # the device repeats sums to the last bit, as a CPU does, it ends in the bytes of a training from the start.
+    EXTEND = "extend"
     RUN_CHECKS = "run_checks"  # rising loss and collapse are judged while it trains
     # how a machine gets there
     BF16 = "bf16"

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from ftspec.diagnostics.codes import NOT_EXTENDED
 from ftspec.paths import shared_folder
 from ftspec.target.features import Feature, features_of
 from ftspec.target.load import backend_folders, helper_file, load_targets
@@ -141,3 +142,12 @@ def test_what_has_faults_or_extends_is_not_remembered(tmp_path: Path) -> None:
     (demo,), _ = load_targets([write_backend(tmp_path / "b", extending)], cache=cache)
     assert demo.install == "pip install demo"
     assert not (cache / "targets").exists()
+
+
+def test_extending_promises_the_same_bytes_only_where_it_was_compared() -> None:
+    targets, _ = load_targets()
+    able = [each for each in targets if each.supports(Feature.EXTEND, "cpu")]
+    assert {each.name for each in able} == {"accelerate", "trl"}
+    for target in able:
+        assert target.support_of(Feature.EXTEND, "cuda").why.startswith("On a CPU it was compared")
+    assert "On a CPU the weights are\nthe same" in NOT_EXTENDED.explanation
