@@ -95,10 +95,12 @@ def decoder_inputs(plan: LlmPlan, costs: MemoryCosts) -> DecoderInputs:
 
 
 def batch_widths(plan: LlmPlan) -> int:
-    """Different widths of micro-batches, at most: the longest row of a batch is mostly above the median."""
+    """Different widths of micro-batches, at most: the longest of several rows is mostly above the median, a row
+    alone has any."""
     facts, limit = plan.data.facts, plan.model.max_seq_length
     lengths = facts.sequence_lengths if facts.sequence_lengths.count else facts.lengths
-    spread = min(lengths.max, limit) - min(lengths.p50, limit) + 1
+    least = 1 if plan.execution.per_device_train_batch_size == 1 else lengths.p50
+    spread = min(lengths.max, limit) - min(least, limit) + 1
     return min(spread, plan.train.total_steps * (plan.execution.gradient_accumulation_steps or 1))
 
 

@@ -51,7 +51,7 @@ class MemoryCosts(Part):
     """With scales."""
     cpu_half_bytes_per_width: Annotated[int, Field(ge=0)] = 0
     """On a CPU in half precision: bytes that stay allocated for each width that batches are padded to."""
-    cpu_half_widths: Annotated[int, Field(ge=1)] = 96
+    cpu_half_widths: Annotated[int, Field(ge=1)] = 40
     """So many widths at most are kept."""
     quantizes_embeddings: bool = False
     """Whether embeddings and the output matrix are quantised with the linear layers."""
