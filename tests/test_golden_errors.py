@@ -172,6 +172,7 @@ ELSEWHERE = {
     "FTS673": ("two files of different kinds", "driver/test_diff.py"),
     "FTS674": ("a repository of git", "gitops/test_plan_all.py"),
     **{f"FTS{number}": ("a server like GitHub's", "gitops/test_comment.py") for number in range(690, 694)},
+    "FTS675": ("two histories of git", "driver/test_git.py"),
     "FTS680": ("a promoted model", "store/test_environments.py"),
     "FTS681": ("a promoted model", "driver/test_promote.py"),
     "FTS689": ("a fresh clone", "driver/test_fresh_clone.py"),

@@ -241,6 +241,13 @@ UNKNOWN_REVISION = define(
     "A branch, a tag, a digest of a commit, or something like `HEAD~1` names a revision. A shallow clone\n"
     "holds only the last ones.",
 )
+NO_COMMON_COMMIT = define(
+    "FTS675",
+    "note",
+    "two histories have no commit in common",
+    "`--since REVISION` compares with the commit where the branch left the line of REVISION, so that what others\n"
+    "did there since is no change of the branch. Where there is none, it compares with REVISION itself.",
+)
 NOT_COMPARABLE = define(
     "FTS673",
     "error",

@@ -16,6 +16,7 @@ from ftspec.diagnostics.model import Diagnostics
 
 _ARGUMENTS = ("-c", "core.fsmonitor=false", "-c", "core.quotePath=false", "--no-pager", "--literal-pathspecs")
 _SECONDS = 120
+_UNSHALLOW = "this clone is shallow: git fetch --unshallow (`fetch-depth: 0` in a workflow)"
 # A hook runs with these set to its own repository, and relative paths in them start elsewhere.
 _OF_HOOKS = (
     "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_NAMESPACE",
@@ -112,20 +113,38 @@ def commit_of(repository: Repository, revision: str) -> tuple[str | None, Diagno
 
 def _fetch(repository: Repository, revision: str) -> str:
     """A clone of a build machine often holds one commit only."""
-    shallow = _git(repository.top, "rev-parse", "--is-shallow-repository").text.strip() == "true"
     remote, slash, branch = revision.partition("/")
-    if shallow:
-        return "this clone is shallow: git fetch --unshallow (`fetch-depth: 0` in a workflow)"
+    if _is_shallow(repository):
+        return _UNSHALLOW
     if slash and remote in _git(repository.top, "remote").text.split():
         return f"git fetch {remote} {branch}"
     return "git log --oneline --all shows the commits that are here"
 
 
-def merge_base(repository: Repository, commit: str) -> str:
-    """Where HEAD left the line of `commit`: what a pull request is compared with. The commit itself where
-    the histories have nothing in common, or too little of them is here."""
+def _is_shallow(repository: Repository) -> bool:
+    return _git(repository.top, "rev-parse", "--is-shallow-repository").text.strip() == "true"
+
+
+def base_of(repository: Repository, revision: str) -> tuple[str | None, Diagnostics]:
+    """The commit where HEAD left the line of `revision`: what a pull request is compared with. FTS671, also
+    where a shallow clone does not hold it. Histories that have nothing in common are compared as they are: FTS675.
+    """
+    commit, found = commit_of(repository, revision)
+    if commit is None:
+        return None, found
     result = _git(repository.top, "merge-base", commit, "HEAD")
-    return (result.text.strip() if result.ok else "") or commit
+    base = result.text.strip() if result.ok else ""
+    if base:
+        return base, found
+    if _is_shallow(repository):
+        detail = f"the commit where this branch left {revision!r} is not here"
+        found.add(codes.UNKNOWN_REVISION, detail, help=_UNSHALLOW)
+        return None, found
+    found.add(
+        codes.NO_COMMON_COMMIT,
+        f"this branch never left {revision!r}, so it is compared with {commit[:12]} itself",
+    )
+    return commit, found
 
 
 def show(repository: Repository, commit: str, path: Path) -> tuple[bytes | None, Diagnostics]:

@@ -58,13 +58,14 @@ def plan_all(wish: Wish) -> tuple[PlanSet | None, Diagnostics]:
     root = wish.below or wish.project.root
     repository, found = git.find_repository(root)
     past: _Past | None = None
+    notes: tuple[str, ...] = ()
     if wish.since is None:
         found = Diagnostics()
     elif repository is not None:
-        commit, here = git.commit_of(repository, wish.since)
+        base, here = git.base_of(repository, wish.since)
         found.extend(here)
-        if commit is not None:
-            base = git.merge_base(repository, commit)
+        notes = tuple(each.detail for each in here)
+        if base is not None:
             past = _Past(repository=repository, commit=base, revision=wish.since)
     if wish.hardware_name is not None:
         found.extend(read_hardware(wish.hardware_name)[1])
@@ -96,7 +97,7 @@ def plan_all(wish: Wish) -> tuple[PlanSet | None, Diagnostics]:
         base=None if past is None else past.commit,
         head=None if repository is None else git.head(repository.top),
         folder=None if wish.folder is None else str(wish.folder),
-        notes=() if specs or ordered else (f"there is no spec below {root.name or root}",),
+        notes=notes if specs or ordered else (*notes, f"there is no spec below {root.name or root}"),
     ), Diagnostics()
 
 

@@ -60,11 +60,10 @@ def changed_specs(
     repository, found = git.find_repository(project.root)
     if repository is None:
         return None, found
-    commit, here = git.commit_of(repository, revision)
+    base, here = git.base_of(repository, revision)
     found.extend(here)
-    if commit is None:
+    if base is None:
         return None, found
-    base = git.merge_base(repository, commit)
     changes = _Changes(
         {
             each.path: each.status

@@ -137,10 +137,29 @@ def test_a_pull_request_is_compared_with_where_it_began(folder: Path) -> None:
     _git(folder, "commit", "-qam", "main moved on")
     _git(folder, "checkout", "-q", "work")
     repository = _repository(folder)
-    main, _ = git.commit_of(repository, "main")
-    assert main is not None
-    assert git.merge_base(repository, main) == start
-    assert git.merge_base(repository, "0" * 40) == "0" * 40
+    assert git.base_of(repository, "main") == (start, Diagnostics())
+
+
+def test_histories_with_nothing_in_common_are_compared_as_they_are(folder: Path) -> None:
+    _git(folder, "checkout", "-q", "--orphan", "other")
+    _git(folder, "commit", "-qm", "begun anew")
+    base, found = git.base_of(_repository(folder), "main")
+    assert base == _git(folder, "rev-parse", "main")
+    assert _codes(found) == ["FTS675"]
+    assert not found.has_errors
+
+
+def test_a_shallow_clone_without_the_common_commit_compares_nothing(folder: Path, tmp_path: Path) -> None:
+    _git(folder, "checkout", "-qb", "work", "HEAD~1")
+    (folder / "rows.jsonl").write_text("{}\n{}\n")
+    _git(folder, "commit", "-qam", "work")
+    clone = tmp_path / "clone"
+    _git(tmp_path, "clone", "-q", "--depth", "1", "--no-single-branch", f"file://{folder}", "clone")
+    base, found = git.base_of(_repository(clone), "origin/main")
+    assert (base, _codes(found)) == (None, ["FTS671"])
+    assert "--unshallow" in found.items[0].help
+    _git(clone, "fetch", "-q", "--unshallow")
+    assert git.base_of(_repository(clone), "origin/main")[0] == _git(folder, "rev-parse", "main~1")
 
 
 def test_nothing_is_written_and_the_environment_of_a_hook_is_not_followed(

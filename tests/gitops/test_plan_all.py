@@ -558,3 +558,10 @@ def test_a_spec_that_nothing_reads_any_more_is_not_passed_over(
         assert states["specs/pairs.yaml"] == "failed"
     repository.run("lock", code=1)
     assert not repository.path("ftspec.lock").exists()
+
+
+def test_histories_without_a_common_commit_are_named(repository: Repository) -> None:
+    repository.git("checkout", "-q", "--orphan", "other")
+    repository.git("commit", "-qm", "begun anew")
+    for command in (("plan", "--all"), ("diff",)):
+        assert "never left 'main'" in " ".join(repository.run(*command, "--since", "main").output.split())
