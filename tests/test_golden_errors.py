@@ -176,6 +176,7 @@ ELSEWHERE = {
     "FTS680": ("a promoted model", "store/test_environments.py"),
     "FTS681": ("a promoted model", "driver/test_promote.py"),
     "FTS689": ("a fresh clone", "driver/test_fresh_clone.py"),
+    "FTS695": ("a promoted model", "store/test_environments.py"),
     "FTS682": ("a promoted model", "driver/test_promote.py"),
     "FTS683": ("a finished run", "driver/test_promote.py"),
     "FTS684": ("a promoted model", "driver/test_promote.py"),

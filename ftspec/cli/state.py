@@ -25,8 +25,10 @@ def rebuild_command(project_folder: Path | None) -> None:
     """Make the ledger again from run records, artefacts and registered models."""
     from ftspec.cli.output import write_message, write_result
     from ftspec.diagnostics.model import FtspecError
+    from ftspec.driver.pointers import committed_pointers
     from ftspec.store.leases import project_lease
     from ftspec.store.rebuild import rebuild
+    from ftspec.view.environments import render_restored
 
     place = find_project(project_folder)
     with project_lease(place, "ftspec state rebuild", notify=tell):
@@ -37,6 +39,8 @@ def rebuild_command(project_folder: Path | None) -> None:
         f"rebuilt: {result.runs} runs, {result.query_scores} query scores, "
         f"{result.artifacts} artefacts, {result.models} models, {result.promotions} promotions\n"
     )
+    if result.pointers:
+        write_result(render_restored(result.pointers, committed_pointers(place)))
     if found.has_errors:
         raise FtspecError(*found)
     report(found)

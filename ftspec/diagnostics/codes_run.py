@@ -302,8 +302,9 @@ ENVIRONMENTS_UNREADABLE = define(
     "error",
     "ftspec.environments.json cannot be used",
     "It says which version each environment points to, and moves by `ftspec promote` and `ftspec rollback`\n"
-    "alone: every entry carries an id taken over its content. Restore it from git, or delete it and run\n"
-    "`ftspec state rebuild`, which writes it again from the promotions that this project recorded.",
+    "alone: every entry carries an id taken over its content. Restore it from git. Where git has none, delete it\n"
+    "and run `ftspec state rebuild`, which writes it from the promotions that this clone recorded, and prints each\n"
+    "pointer that this moves: promotions of other clones are known here only where the file once brought them.",
 )
 NOT_PROMOTED = define(
     "FTS681",
@@ -353,6 +354,13 @@ HISTORY_ELSEWHERE = define(
     "the history begins elsewhere",
     "ftspec.environments.json, which git brings, holds the present promotions. Those before are recorded in\n"
     ".ftspec/promotions where they were made; bring these files over, and they are known here too.",
+)
+POINTER_ELSEWHERE = define(
+    "FTS695",
+    "warning",
+    "an environment is not where this clone last moved it",
+    "The file can be used. git brought another one, with promotions of another clone or of another commit, or\n"
+    "somebody put an older one in its place.",
 )
 CURRENT_MOVES = define(
     "FTS687",

@@ -12,7 +12,7 @@ from typing import Any
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, FtspecError
 from ftspec.store.files import write_atomically
-from ftspec.store.project import Project
+from ftspec.store.project import ENVIRONMENTS_FILE, Project
 from ftspec.store.promotion import Pointers, Promotion, promotion_document, read_promotion, unusable
 
 FILE_VERSION = 1
@@ -41,7 +41,7 @@ def read_pointers(project: Project) -> Pointers:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise unusable(f"it cannot be read: {error}") from error
-    return _parse(text)
+    return parse_pointers(text)
 
 
 def strict_pointers(project: Project) -> Pointers:
@@ -52,7 +52,7 @@ def strict_pointers(project: Project) -> Pointers:
             Diagnostic(
                 code=codes.ENVIRONMENTS_UNREADABLE,
                 detail="it is not there, but promotions are recorded in .ftspec/promotions",
-                help="`ftspec state rebuild` writes it again",
+                help="restore it from git, or `ftspec state rebuild` writes it from what was recorded here, and says what",
             )
         )
     return read_pointers(project)
@@ -95,12 +95,13 @@ def write_pointers(project: Project, pointers: Pointers) -> None:
     write_atomically(project.environments, text + "\n")
 
 
-def _parse(text: str) -> Pointers:
+def parse_pointers(text: str) -> Pointers:
+    """The content of the file, which may come out of a commit. Raises FTS680."""
     for number, line in enumerate(text.splitlines(), start=1):
         if line.startswith(("<<<<<<<", ">>>>>>>")):
             raise unusable(
                 f"line {number}: a merge conflict was left in it",
-                help="keep one side of it: `git checkout --ours` or `--theirs`",
+                help=f"keep one side of it: `git checkout --ours {ENVIRONMENTS_FILE}`, or --theirs, and `git add` it",
             )
     try:
         document = json.loads(text)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostic, Diagnostics, FtspecError, Severity
-from ftspec.store.environments import read_pointers, strict_pointers, write_pointers
+from ftspec.store.environments import environments_lock, read_pointers, strict_pointers, write_pointers
 from ftspec.store.files import write_atomically
 from ftspec.store.ledger import Ledger
 from ftspec.store.project import Project
@@ -139,18 +139,22 @@ def move(project: Project, promotion: Promotion, *, expected: str | None) -> tup
     return moved, _note(project, (*known, moved))
 
 
-def restore(project: Project) -> tuple[tuple[Promotion, ...], Diagnostics]:
+def restore(project: Project) -> tuple[tuple[Promotion, ...], Pointers, Diagnostics]:
     """The history, with the file written again from it where it is gone, and records of what only the file
-    told. Part of `ftspec state rebuild`."""
-    known, found = history(project)
-    if known and not project.environments.exists():
-        write_pointers(project, latest(known))
-    _record(project, known)
-    return known, found
+    told; and the pointers that were written. Part of `ftspec state rebuild`."""
+    written: Pointers = {}
+    with environments_lock(project):
+        known, found = history(project)
+        if known and not project.environments.exists():
+            written = latest(known)
+            write_pointers(project, written)
+        _record(project, known)
+    return known, written, found
 
 
 def verify_environments(project: Project) -> Diagnostics:
-    """FTS680 for what cannot be read, and for a file that is gone or not where the records left it."""
+    """FTS680 for what cannot be read, and for a file that is gone; FTS695 for one that is not where the records
+    left it."""
     known, found = history(project)
     if found.has_errors:
         return found
@@ -164,10 +168,9 @@ def verify_environments(project: Project) -> Diagnostics:
         if now is None or now.id != last.id:
             said = f"to {now.version}" if now else "to nothing"
             found.add(
-                codes.ENVIRONMENTS_UNREADABLE,
+                codes.POINTER_ELSEWHERE,
                 f"{place[0]} points {said} of {place[1]}; the last promotion recorded here led to {last.version}",
                 help="where git brought the file, nothing needs to be done; else restore it from git",
-                severity=Severity.WARNING,
             )
     return found
 

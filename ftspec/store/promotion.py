@@ -21,7 +21,8 @@ Pointers = Mapping[tuple[str, str], "Promotion"]  # (environment, name)
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _ID_DIGITS = 16
 _RESTORE = (
-    "restore it from git, or delete it and run `ftspec state rebuild`, which writes it from what was recorded"
+    f"restore it from git (`git checkout HEAD -- {ENVIRONMENTS_FILE}`); or delete it and run `ftspec state rebuild`,"
+    " which writes what this clone promoted last, and says what moves"
 )
 
 

@@ -13,7 +13,7 @@ from ftspec.store.collected import is_collected
 from ftspec.store.history import history, restore, verify_environments
 from ftspec.store.ledger import Ledger
 from ftspec.store.project import Project
-from ftspec.store.promotion import action_noun, promotion_row
+from ftspec.store.promotion import Pointers, action_noun, promotion_row
 from ftspec.store.records import insert_query_scores, insert_rows, insert_steps
 from ftspec.store.registry import list_models, model_row, verify_models
 from ftspec.store.run_record import (
@@ -53,6 +53,7 @@ class Rebuilt:
     models: int
     query_scores: int
     promotions: int
+    pointers: Pointers  # written to the environments' file, which was gone
     set_aside: Path | None  # where an unreadable ledger was moved to
 
 
@@ -69,7 +70,7 @@ def rebuild(project: Project) -> tuple[Rebuilt, Diagnostics]:
     run_ids = [record.run_id for record in records]
     artifacts = tuple(Artifacts(project).all())
     models = list_models(project)
-    promotions, faults = restore(project)
+    promotions, pointers, faults = restore(project)
     found.extend(faults)
     with Ledger(project).write() as db:
         for table in REBUILT:
@@ -91,6 +92,7 @@ def rebuild(project: Project) -> tuple[Rebuilt, Diagnostics]:
             models=len(models),
             query_scores=scores,
             promotions=len(promotions),
+            pointers=pointers,
             set_aside=set_aside,
         ),
         found,

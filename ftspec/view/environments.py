@@ -14,7 +14,8 @@ from ftspec.evaluate.words import (
     value_text,
 )
 from ftspec.plan.space import short_space
-from ftspec.store.promotion import Measured, Promotion, promotion_document
+from ftspec.store.project import ENVIRONMENTS_FILE
+from ftspec.store.promotion import Measured, Pointers, Promotion, promotion_document
 from ftspec.view.safe_text import safe
 from ftspec.view.table import render_table
 
@@ -51,6 +52,20 @@ def render_promotion(promotion: Promotion) -> str:
     before = f", before {promotion.from_version}" if promotion.from_version else ""
     space = f" (space {short_space(promotion.space_id)})" if promotion.space_id else ""
     return f"{promotion.environment} {what} {safe(promotion.model)}{space}{before}\n"
+
+
+def render_restored(written: Pointers, committed: Pointers) -> str:
+    """Each pointer of a file that was made again from the recorded promotions; what HEAD has otherwise stands
+    before the arrow, also where nothing came of it."""
+    lines = [f"{ENVIRONMENTS_FILE} was not there: it is made from the last promotions recorded in this clone"]
+    for environment, name in sorted(written.keys() | committed.keys()):
+        now, before = written.get((environment, name)), committed.get((environment, name))
+        to = "nothing" if now is None else now.version
+        was = "" if before is None or before == now else f"{before.version} (as in HEAD) → "
+        lines.append(f"  {environment} of {safe(name)}: {was}{to}")
+    if any(written.get(place) != each for place, each in committed.items()):
+        lines.append(f"to have what the commit has: git checkout HEAD -- {ENVIRONMENTS_FILE}")
+    return "\n".join(lines) + "\n"
 
 
 def render_history(

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from ftspec.cli.main import cli
 from ftspec.diagnostics.model import FtspecError
 from ftspec.store.environments import environments_lock, pointer, pointers_to, read_pointers
 from ftspec.store.history import earlier, history, move, verify_environments
@@ -201,9 +203,39 @@ def test_a_lost_file_is_not_an_empty_environment(project: Project) -> None:
     with environments_lock(project), pytest.raises(FtspecError, match=r"FTS680.*promotions are recorded"):
         move(project, made(version="v3"), expected=None)
     assert [each.code.id for each in verify(project)] == ["FTS680"]
-    rebuild(project)
+    rebuilt, _ = rebuild(project)
+    assert rebuilt.pointers == {("production", "search"): second}
+    assert not rebuild(project)[0].pointers
     assert project.environments.read_bytes() == text
     assert pointer(project, "search", "production") == second
+
+
+def test_rebuild_says_which_pointers_it_writes_and_what_the_commit_has(project: Project) -> None:
+    put(project, "v1")
+    put(project, "v2")
+    put(project, "v1", environment="staging")
+    text = project.environments.read_bytes()
+    with environments_lock(project):
+        present = pointer(project, "search", "production")
+        assert present is not None
+        move(project, made(version="v3", previous=present.id), expected=present.id)
+    for arguments in (("init", "-q"), ("add", project.environments.name), ("commit", "-qm", "v3")):
+        who = ("-c", "user.name=A", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", *who, *arguments], cwd=project.root, check=True)
+    for path in project.promotions.glob("*.json"):  # of another clone: here they are not known
+        if '"v3"' in path.read_text():
+            path.unlink()
+    project.environments.unlink()
+    run = CliRunner().invoke(cli, ["state", "rebuild", "--project", str(project.root)])
+    assert run.exit_code == 0, run.output
+    assert "production of search: v3 (as in HEAD) → v2\n" in run.stdout
+    assert "staging of search: v1\n" in run.stdout
+    assert "git checkout HEAD -- ftspec.environments.json" in run.stdout
+    assert project.environments.read_bytes() == text
+    assert (
+        "environments"
+        not in CliRunner().invoke(cli, ["state", "rebuild", "--project", str(project.root)]).stdout
+    )
 
 
 def test_a_file_that_git_took_back_is_told(project: Project) -> None:
@@ -212,7 +244,7 @@ def test_a_file_that_git_took_back_is_told(project: Project) -> None:
     put(project, "v2")
     project.environments.write_bytes(text)
     (finding,) = verify(project)
-    assert (finding.code.id, finding.is_error) == ("FTS680", False)
+    assert (finding.code.id, finding.is_error) == ("FTS695", False)
     assert "production points to v1 of search; the last promotion recorded here led to v2" in finding.detail
     assert put(project, "v3").number == 3
 
