@@ -99,11 +99,11 @@ def _compile(
     path: Path, project: Project, overrides: tuple[str, ...]
 ) -> tuple[Compilation | None, Contract | None, Diagnostics]:
     from ftspec.driver.compile import compile_spec
+    from ftspec.driver.lock_check import check_lock
     from ftspec.driver.planfile import is_plan_file, read_saved_plan
     from ftspec.driver.stale import check_fresh
 
     if not is_plan_file(path):
-        from ftspec.driver.lock_check import check_lock
         from ftspec.driver.names import clash_with_current
 
         compiled, found = compile_spec(path, project=project, overrides=overrides)
@@ -117,7 +117,9 @@ def _compile(
     if saved is None:
         return None, None, found
     compiled, found = check_fresh(saved, project=project)
-    return compiled, saved.contract, found
+    if compiled is not None:  # the lock may say something else by now, although the world does not
+        found.extend(check_lock(compiled, project, locked=None, here=compiled.runs_on is None))
+    return (None if found.has_errors else compiled), saved.contract, found
 
 
 def _confirm() -> None:

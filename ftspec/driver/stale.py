@@ -1,11 +1,12 @@
 """Does a saved plan still describe this world? Bound to content: times and paths prove nothing."""
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from ftspec.diagnostics import codes
-from ftspec.diagnostics.model import Diagnostics, FtspecError
+from ftspec.diagnostics.model import Diagnostic, Diagnostics, FtspecError
 from ftspec.driver.compile import Compilation, compile_spec
 from ftspec.driver.contract import commit_moved, production_of
 from ftspec.driver.facts import read_hardware
@@ -17,6 +18,7 @@ from ftspec.plan.contract import Contract, Production
 from ftspec.plan.lock_changes import moved_packages
 from ftspec.plan.model import Plan
 from ftspec.plan.text import SavedPlan
+from ftspec.store.lockfile import LOCK_NAME
 from ftspec.store.project import Project
 
 
@@ -47,13 +49,9 @@ def check_fresh(
     )
     found.extend(here)
     if compiled is None:
-        found.add(
-            codes.STALE_PLAN,
-            "the spec that the plan was made from no longer compiles here",
-            help=f"mend it, then: ftspec plan {plan.spec_path} --out FILE",
-        )
+        found.items.append(_why_not(plan, found))
         return None, found
-    review = f"review a new one: ftspec plan {plan.spec_path} --out FILE"
+    review = f"review a new one: ftspec plan {shlex.quote(plan.spec_path)} --out FILE"
     if digest(compiled.plan) != digest(plan):
         for detail in moved_parts(saved, compiled, project):
             found.add(codes.STALE_PLAN, detail, help=review)
@@ -67,9 +65,32 @@ def check_fresh(
         found.add(
             codes.NO_CONTRACT,
             "packages, production and commit are not compared",
-            help=f"ftspec plan {plan.spec_path} --out FILE",
+            help=f"ftspec plan {shlex.quote(plan.spec_path)} --out FILE",
         )
     return (None if found.has_errors else compiled), found
+
+
+def _why_not(plan: Plan, found: Diagnostics) -> Diagnostic:
+    """FTS602 for a spec that is gone, for one that compiles, were it not for the lock, and for one with faults."""
+    again = f"ftspec plan {shlex.quote(plan.spec_path)} --out FILE"
+    if not spec_path(plan).is_file():
+        return Diagnostic(
+            code=codes.STALE_PLAN,
+            detail=f"its spec {plan.spec_path} is not here: it was deleted or renamed since, or this is another commit",
+            help="bring it back, or plan the spec under its new name: ftspec plan SPEC --out FILE",
+        )
+    of_lock = (codes.LOCK_NOT_READABLE, codes.LOCK_VERSION)
+    if all(each.code in of_lock for each in found if each.is_error):
+        return Diagnostic(
+            code=codes.STALE_PLAN,
+            detail=f"{LOCK_NAME} cannot be read, so nothing can be compared with it; the spec itself was not looked at",
+            help=f"mend {LOCK_NAME}; the plan may well be good then",
+        )
+    return Diagnostic(
+        code=codes.STALE_PLAN,
+        detail="the spec that the plan was made from no longer compiles here",
+        help=f"mend it, then: {again}",
+    )
 
 
 def spec_path(plan: Plan) -> Path:
@@ -92,7 +113,7 @@ def _on(hardware: Hardware, compiled: Compilation, found: Diagnostics) -> Compil
         found.add(
             codes.STALE_PLAN,
             f"hardware: planned for {there}, this is {here}; the plan asks for {'; and for '.join(lacking)}",
-            help=f"run it on such a machine, or review a new one: ftspec plan {plan.spec_path} --out FILE",
+            help=f"run it on such a machine, or review a new one: ftspec plan {shlex.quote(plan.spec_path)} --out FILE",
         )
     elif not found.has_errors:
         found.add(
@@ -116,7 +137,7 @@ def _check_packages(contract: Contract, compiled: Compilation, project: Project,
         found.add(
             codes.STALE_PLAN,
             f"{sentence}, which may change numbers",
-            help=f"install what it was planned with, or: ftspec plan {compiled.plan.spec_path} --out FILE",
+            help=f"install what it was planned with, or: ftspec plan {shlex.quote(compiled.plan.spec_path)} --out FILE",
         )
 
 

@@ -393,3 +393,37 @@ def test_a_plan_without_a_contract(project: Path) -> None:
 def test_a_saved_plan_takes_no_overrides(project: Path) -> None:
     save()
     run("apply", PLAN, "--yes", "--set", "train.seed=1", exits=64)
+
+
+def test_a_lock_that_says_something_else_by_now(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("lock", SPEC)
+    save()
+    whole = json.loads(Path("ftspec.lock").read_text("utf-8"))
+    (source,) = whole["data"].values()
+    source["digest"] = "sha256:" + "0" * 64
+    Path("ftspec.lock").write_text(json.dumps(whole), "utf-8")
+    assert "note[FTS630]" in apply()[1]
+    monkeypatch.setenv("CI", "true")
+    said = refusal(1)
+    assert "error[FTS630]" in said
+    assert "data source specs/data/http-pairs.jsonl" in said
+    Path("ftspec.lock").write_text("{", "utf-8")
+    assert "ftspec.lock cannot be read" in refusal()
+
+
+def test_a_spec_that_is_gone_is_no_spec_with_faults(project: Path) -> None:
+    save()
+    text = Path(SPEC).read_text("utf-8")
+    Path(SPEC).write_text("kind: [", "utf-8")
+    assert "no longer compiles here" in refusal()
+    Path(SPEC).unlink()
+    said = refusal()
+    assert "deleted or renamed" in said
+    assert "no longer compiles" not in said
+    Path(SPEC).write_text(text, "utf-8")
+    apply()
+
+
+def test_printed_commands_can_be_pasted(project: Path) -> None:
+    _, said = run("plan", SPEC, "--out", "my plan.ftplan")
+    assert "ftspec apply 'my plan.ftplan'" in said
