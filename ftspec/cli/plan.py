@@ -1,5 +1,6 @@
 """`ftspec plan`"""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -152,7 +153,7 @@ def plan_command(
         show_plan(plan, format_, explain=explain, drift=drifted)
         show_plan_drift(drifted, format_)
     if out is not None and format_ == "human":
-        click.echo(f"\nSaved to {out}. Run exactly this with: ftspec apply {out}", err=True)
+        click.echo(f"\nSaved to {out}. Run exactly this with: ftspec apply {shlex.quote(str(out))}", err=True)
     changes = any(stage.action is Action.RUN for stage in plan.stages)
     raise SystemExit(CHANGES if detailed_exitcode and changes else DONE)
 

@@ -1,5 +1,6 @@
 """`ftspec synth`"""
 
+import shlex
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
@@ -108,7 +109,7 @@ def synth_command(
     if stopped:
         raise SystemExit(INTERRUPTED)
     if format_ == "human" and complete and limit is None:
-        click.echo(f"\nNext: ftspec plan {spec}", err=True)
+        click.echo(f"\nNext: ftspec plan {shlex.quote(str(spec))}", err=True)
 
 
 def _check(

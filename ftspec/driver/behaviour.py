@@ -5,6 +5,7 @@ one; nothing is trained. All of that is stored under keys of its own (stage `beh
 nothing moved costs nothing, and an apply later reuses the parts that it shares.
 """
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -122,7 +123,7 @@ def _finding(gate: GateResult, model: RegisteredModel | None, path: Path) -> Dri
         if before is None
         else f"{value_text(before)} when it was registered",
         new=f"{'fails' if failed else 'cannot be told'} today: {gate.reason}",
-        remedy=f"train on today's data: ftspec apply {path}"
+        remedy=f"train on today's data: ftspec apply {shlex.quote(str(path))}"
         if failed
         else "more held-out rows can decide it",
     )

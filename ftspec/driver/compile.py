@@ -1,5 +1,6 @@
 """From the text of a spec to a plan: the front half of the compiler, in one call."""
 
+import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -134,7 +135,7 @@ def with_store(
 def _placed(found: Diagnostic, document: Document, path: Path) -> Diagnostic:
     """With the place of the key that it is about; and the path, where a command of it is the remedy."""
     if found.code is SYNTH_MISSING:
-        found = replace(found, help=f"ftspec synth {path}")
+        found = replace(found, help=f"ftspec synth {shlex.quote(str(path))}")
     if found.primary is not None or not found.about:
         return found
     return replace(found, primary=document.span(found.about))

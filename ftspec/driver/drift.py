@@ -6,6 +6,7 @@ reported as unknown.
 """
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -219,7 +220,7 @@ def _sources(project: Project, plan: Plan, *, quick: bool) -> Iterator[DriftFind
             severity=_RELEVANT,
             old=_source_text(moved, project, plan, now=False),
             new=_source_text(moved, project, plan, now=True, quick=quick),
-            remedy=f"train with it: ftspec apply {plan.spec_path}"
+            remedy=f"train with it: ftspec apply {shlex.quote(plan.spec_path)}"
             if is_data
             else f"measure again: ftspec drift {plan.spec_path} --behaviour",
         )
@@ -303,7 +304,7 @@ def _moved_base(
             severity=_RELEVANT,
             old=_model_text(before),
             new=_model_text(after),
-            remedy=f"train on it: ftspec apply {plan.spec_path}; or name the old one as `revision`",
+            remedy=f"train on it: ftspec apply {shlex.quote(plan.spec_path)}; or name the old one as `revision`",
         )
     old, new = _revision(before), _revision(after)
     if old != new and None not in (old, new):
@@ -361,7 +362,7 @@ def _stored(project: Project, plan: Plan, *, quick: bool) -> Iterator[DriftFindi
                 severity=_RELEVANT,
                 old=f"stored {short_digest(stage.key)}",
                 new=faults[0] + (f", and {len(faults) - 1} more" if len(faults) > 1 else ""),
-                remedy=f"make it again: ftspec apply {plan.spec_path}",
+                remedy=f"make it again: ftspec apply {shlex.quote(plan.spec_path)}",
             )
     if gone:
         yield DriftFinding(
@@ -370,7 +371,7 @@ def _stored(project: Project, plan: Plan, *, quick: bool) -> Iterator[DriftFindi
             severity=_INFORMATIONAL,
             old="stored",
             new="no longer in the store",
-            remedy=f"none is needed; ftspec apply {plan.spec_path} makes them again",
+            remedy=f"none is needed; ftspec apply {shlex.quote(plan.spec_path)} makes them again",
         )
 
 

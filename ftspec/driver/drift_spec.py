@@ -1,5 +1,6 @@
 """The spec of a model that is in use: where it lies today, and whether it can be read."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +50,10 @@ def spec_today(project: Project, plan: Plan, *, named: Path | None) -> SpecToday
         unknown = f"its spec {path} cannot be read, so what it asks for today is not known ({why})"
         return SpecToday(path=str(path), found=found, unknown=(unknown,), notes=notes)
     if spec_hash(spec) != plan.spec_hash:
-        notes = (*notes, f"the spec was edited since: ftspec plan {path} tells what that means")
+        notes = (
+            *notes,
+            f"the spec was edited since: ftspec plan {shlex.quote(str(path))} tells what that means",
+        )
     return SpecToday(path=str(path), found=Diagnostics(), notes=notes)
 
 

@@ -2,6 +2,7 @@
 before anything is launched, and again afterwards: a hash that is taken once tells nothing about the time
 between."""
 
+import shlex
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -104,7 +105,7 @@ def require_unmoved(plan: Plan, project: Project, kinds: Collection[InputKind] =
     """Raise FTS602 with each input that moved since the plan was made."""
     moved = moved_inputs(plan, project, kinds)
     if moved:
-        help = f"plan again: ftspec plan {plan.spec_path}"
+        help = f"plan again: ftspec plan {shlex.quote(plan.spec_path)}"
         raise FtspecError(*(Diagnostic(code=codes.STALE_PLAN, detail=str(each), help=help) for each in moved))
 
 

@@ -1,5 +1,7 @@
 """Plans of many specs for people: one line each, and below it what changed."""
 
+import shlex
+
 from ftspec.hardware.model import format_bytes
 from ftspec.plan.changes import Category
 from ftspec.plan.planset import PlannedSpec, PlanSet, SpecState
@@ -23,12 +25,18 @@ def render_planset(plans: PlanSet, *, width: int = 80, color: bool = False) -> s
     lines += [[(row, "")] for row in wrap(_total(plans), width)]
     if any(each.file for each in plans.specs):
         lines.append([("Run exactly these with:", QUIET)])
-        lines += [[(f"  ftspec apply {each.file}", "")] for each in plans.specs if each.file is not None]
+        lines += [
+            [(f"  ftspec apply {shlex.quote(each.file)}", "")]
+            for each in plans.specs
+            if each.file is not None
+        ]
     return paint(lines, color=color)
 
 
 def _spec(spec: PlannedSpec, width: int) -> list[Line]:
     word = str(spec.category or ("no change in meaning" if spec.is_empty else spec.state))
+    if spec.moves_current or spec.is_stored:
+        word += " (current moves back)" if spec.moves_current else " (stored: nothing is trained)"
     if spec.state is SpecState.RENAMED:
         word = f"{word}, renamed from {spec.old_path}"
     style = "bold red" if spec.state is SpecState.FAILED else BUSY
