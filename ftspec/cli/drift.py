@@ -59,13 +59,15 @@ def drift_command(
     """
     from ftspec.driver.drift import drift_of
     from ftspec.view.drift import drift_document, drift_markdown, render_drift
+    from ftspec.view.waiting import waiting
 
     if specs and all_specs:
         raise click.UsageError("name specs, or pass --all")
     project = find_project(project_folder)
     found = Diagnostics()
     named = list(_named(specs, found) if specs else _everything(project))
-    result, here = drift_of(project, named)
+    with waiting("Comparing with what is there now"):
+        result, here = drift_of(project, named)
     if behaviour:
         from ftspec.driver.behaviour import with_behaviour
 

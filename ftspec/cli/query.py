@@ -51,6 +51,7 @@ def query_command(
     from ftspec.serve.query import search
     from ftspec.serve.served import find_promoted, serve_model
     from ftspec.view.hits import hits_document, render_hits
+    from ftspec.view.waiting import waiting
 
     if not text.strip():
         raise click.UsageError("the query is empty")
@@ -67,8 +68,9 @@ def query_command(
         click.echo(f"encoding {documents:,} documents, once …", err=True)
 
     encoder = Encoder(served.folder, served.reading)
+    with waiting("Loading the model"):  # mostly the import of its libraries
+        (vector,) = encoder.encode_queries([text])
     index = open_index(project, served, encoder, everything=everything, on_encode=tell)
-    (vector,) = encoder.encode_queries([text])
     hits = search(index, vector, top_k=top_k, cosine=served.reading.similarity == "cosine")
     if format_ == "json":
         echo_json(
