@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from ftspec.plan.changes import Category
+from ftspec.plan.changes import Category, cost
 from ftspec.plan.continuation import Continuation
 from ftspec.plan.frozen import FrozenMap
 from ftspec.plan.model import Value
@@ -141,6 +141,15 @@ class Difference:
     @property
     def is_empty(self) -> bool:
         return not self.changes
+
+    @property
+    def is_stored(self) -> bool:
+        """It asks for other weights, and what trains them ran before: nothing is trained."""
+        return (
+            self.category is not None
+            and cost(self.category) >= cost(Category.EXTEND)
+            and any((each.name, each.action) == ("train", "reuse") for each in self.stages)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

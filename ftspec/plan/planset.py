@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ftspec.diagnostics.codes import CURRENT_MOVES
 from ftspec.diagnostics.model import Diagnostic
 from ftspec.plan.changes import Category, cost
 from ftspec.plan.difference import Difference, StageReason
@@ -42,6 +43,16 @@ class PlannedSpec:
     def is_empty(self) -> bool:
         """Something changed that means nothing: a comment, the order of keys."""
         return self.difference is not None and self.difference.is_empty
+
+    @property
+    def moves_current(self) -> bool:
+        """A version that was registered before becomes current again, and nothing is trained."""
+        return "train" not in self.running and any(each.code is CURRENT_MOVES for each in self.found)
+
+    @property
+    def is_stored(self) -> bool:
+        """Other weights that were trained before: the category tells what changes, and not what it costs."""
+        return self.difference is not None and self.difference.is_stored
 
     @property
     def running(self) -> tuple[str, ...]:

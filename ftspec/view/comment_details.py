@@ -50,6 +50,8 @@ def spec_details(spec: PlannedSpec, longest: int) -> tuple[list[str], int]:
 
 def _plain_word(spec: PlannedSpec) -> str:
     word = str(spec.category or ("no change in meaning" if spec.is_empty else spec.state))
+    if spec.moves_current or spec.is_stored:
+        return f"{word}, {'current moves back' if spec.moves_current else 'stored'}: nothing is trained"
     if spec.seconds and spec.running:
         return f"{word}, about {seconds_text(spec.seconds)}"
     return word

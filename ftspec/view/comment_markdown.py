@@ -95,7 +95,19 @@ def _verdicts(plans: PlanSet, named: int) -> list[str]:
         lines.append(
             f"🔓 **{count_text(len(unlocked), 'spec')} not as ftspec.lock states:** {_names(unlocked, named)}"
         )
-    compared = [each for each in plans.specs if each.category is not None]
+    moving = [each for each in plans.specs if each.moves_current]
+    if moving:
+        lines.append(
+            f"↩️ **Current moves back** for {count_text(len(moving), 'spec')} (to a version that is registered; "
+            f"nothing is trained): {_names(moving, named)}"
+        )
+    stored = [each for each in plans.specs if each.is_stored and not each.moves_current]
+    if stored:
+        lines.append(
+            f"♻️ **Stored** for {count_text(len(stored), 'spec')} (what it asks for was trained before; nothing is "
+            f"trained): {_names(stored, named)}"
+        )
+    compared = [each for each in plans.specs if each.category and each not in moving and each not in stored]
     for category in sorted(Category, key=cost, reverse=True):
         specs = [each for each in compared if each.category is category]
         if specs:
@@ -206,6 +218,8 @@ def _row(spec: PlannedSpec) -> str:
 def _change_word(spec: PlannedSpec) -> str:
     if spec.category is not None:
         word = f"**{spec.category}**" if cost(spec.category) >= cost(Category.EXTEND) else str(spec.category)
+        if spec.moves_current or spec.is_stored:
+            word = f"{spec.category}, {'moves back' if spec.moves_current else 'stored'}"
         return f"{spec.state}, {word}" if spec.state is SpecState.RENAMED else word
     if spec.state is SpecState.FAILED:
         return "**cannot be planned**"

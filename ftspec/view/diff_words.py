@@ -35,10 +35,11 @@ _LONGEST = 60
 
 
 def verdict(found: Difference) -> str:
-    """One sentence."""
+    """One sentence, and another where the weights are there already."""
     if found.category is None:
         return "No change: both mean the same."
-    return f"{found.category}: {MEANING[found.category]}"
+    stored = " They are stored: nothing is trained." if found.is_stored else ""
+    return f"{found.category}: {MEANING[found.category]}{stored}"
 
 
 def cost_text(costs: Costs | None, stages: tuple[StageChange, ...]) -> str:

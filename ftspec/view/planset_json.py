@@ -12,9 +12,10 @@ FORMAT_VERSION = "1.0"
 
 
 def planset_json(plans: PlanSet) -> dict[str, Any]:
-    """`format_version, category, revision, base, head, unchanged, specs [{path, state, category, name, stages,
+    """`format_version, category, revision, base, head, unchanged, specs [{path, state, category, stored, name, stages,
     seconds, device_seconds, peak_memory_bytes, plan {digest, spec_hash, file}, difference, diagnostics, drift, …}]`,
-    in the order that people should read. `category` is the costliest; null where no change means anything."""
+    in the order that people should read. `category` is the costliest; null where no change means anything.
+    `stored`: the category asks for a training, and that is stored."""
     categories = [each.category for each in plans.specs if each.category is not None]
     return {
         "format_version": FORMAT_VERSION,
@@ -35,6 +36,7 @@ def _spec(spec: PlannedSpec) -> dict[str, Any]:
         "path": spec.path,
         "state": str(spec.state),
         "category": spec.category,
+        "stored": spec.is_stored,
         "name": spec.name,
         "old_path": spec.old_path,
         "because": list(spec.because),

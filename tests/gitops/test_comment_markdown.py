@@ -27,6 +27,9 @@ from ftspec.plan.model import Plan
 from ftspec.plan.planset import PlannedSpec, PlanSet, SpecState
 from ftspec.view.comment_details import length
 from ftspec.view.comment_markdown import MAX_CHARACTERS, comment_markdown
+from ftspec.view.diff_words import verdict
+from ftspec.view.planset_human import render_planset
+from ftspec.view.planset_json import planset_json
 from tests.embedding_plan import complete_plan
 
 SIDE = SideName(
@@ -305,3 +308,46 @@ def test_texts_of_users_stay_texts(plan: Plan) -> None:
 )
 def test_texts_of_users_stay_texts_whatever_they_are(plan: Plan, text: str) -> None:
     check_contained(comment_markdown(hostile_set(plan, text)))
+
+
+def _reused(path: str, plan: Plan, category: Category, *running: str, moves: bool = False) -> PlannedSpec:
+    made = spec(path, category, plan)
+    assert made.difference is not None
+    stages = (
+        StageChange(name="train", action="reuse", reason=StageReason.STORED, seconds=None),
+        *(StageChange(name=name, action="run", reason=StageReason.CHANGED, seconds=1.0) for name in running),
+    )
+    found = (Diagnostic(code=codes.CURRENT_MOVES, detail="n: current moves from v2 back to v1"),)
+    return replace(
+        made, difference=replace(made.difference, stages=stages), found=found if moves else (), file=None
+    )
+
+
+def test_what_is_stored_already_is_no_training(plan: Plan) -> None:
+    """As after a revert: weights are other ones, and nothing makes them."""
+    back = _reused("specs/a.yaml", plan, Category.RETRAIN, "register", moves=True)
+    kept = _reused("specs/b.yaml", plan, Category.SPACE_BREAK, "gate")
+    judged = _reused("specs/c.yaml", plan, Category.EVALUATION, "register", moves=True)
+    plans = PlanSet(specs=(back, kept, judged), unchanged=0, revision="main", base="b", head="h")
+    text = comment_markdown(plans)
+    assert (
+        "↩️ **Current moves back** for 2 specs (to a version that is registered; nothing is trained): <code>specs/a"
+        in text
+    )
+    assert (
+        "♻️ **Stored** for 1 spec (what it asks for was trained before; nothing is trained): <code>specs/b"
+        in text
+    )
+    for wrong in ("🔁", "🛑", "📏", "training runs", "**retrain**"):
+        assert wrong not in text
+    assert "| retrain, moves back | register |" in text
+    assert "| space-break, stored | gate |" in text
+    human = render_planset(plans)
+    assert "specs/a.yaml  retrain (current moves back)" in human
+    assert "specs/b.yaml  space-break (stored: nothing is trained)" in human
+    assert [each["stored"] for each in planset_json(plans)["specs"]] == [True, True, False]
+    assert back.difference is not None
+    assert verdict(back.difference).endswith("They are stored: nothing is trained.")
+    trained = spec("specs/a.yaml", Category.RETRAIN, plan)
+    assert trained.difference is not None
+    assert "stored" not in verdict(trained.difference)
