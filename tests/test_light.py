@@ -103,3 +103,17 @@ def test_two_plans_are_compared_with_few_modules(planned: Path) -> None:
     count, wrong = json.loads(done.stderr.splitlines()[-1])
     assert wrong == []
     assert count <= MOST_MODULES
+
+
+# What only a plan that does not fit, or one of the other kind, has a use for.
+NOT_FOR_EMBEDDING = ("ftspec.passes.remedies", "ftspec.estimate.decoder", "ftspec.estimate.decoder_time", "ftspec.models.decoder")  # fmt: skip
+
+
+def test_an_embedding_model_is_planned_without_what_is_for_other_plans(planned: Path) -> None:
+    program = PROGRAM.replace(repr(HEAVY), repr(NOT_FOR_EMBEDDING))
+    done = subprocess.run(
+        [sys.executable, "-c", program, "plan", "specs/pairs.yaml"],
+        cwd=planned, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stderr.splitlines()[-1]) == []

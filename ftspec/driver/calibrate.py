@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ftspec.estimate import decoder_time
 from ftspec.estimate.time import START_SECONDS, Calibration, encode_flops, train_flops
 from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.llm import LlmPlan
@@ -60,6 +59,8 @@ def llm_rates(
     `seconds`: of whole stages; `reports`: their info.json, as far as they are still there. None: nothing tells
     the training from its start.
     """
+    from ftspec.estimate import decoder_time
+
     working = _number(reports.get("train", {}), "seconds") or seconds["train"] - START_SECONDS
     if working <= 0:
         return None

@@ -9,7 +9,6 @@ from typing import Protocol, TypeVar
 from ftspec.diagnostics import codes
 from ftspec.diagnostics.model import Diagnostics
 from ftspec.models.cache import cache_folder, cached_ids, find_snapshot, hub_ids, is_hub_id, is_revision
-from ftspec.models.decoder import read_decoder_facts
 from ftspec.models.facts import read_facts
 from ftspec.models.packages import PACKAGES, locate, package_for
 from ftspec.plan.facts import DecoderFacts, ModelFacts
@@ -50,6 +49,8 @@ def find_decoder(
     locked: str | None = None,
 ) -> tuple[DecoderFacts | None, Diagnostics]:
     """Facts about `base` as a model that generates text, see `_find`; another kind of model is FTS313."""
+    from ftspec.models.decoder import read_decoder_facts
+
     return _find(read_decoder_facts, base, revision, folder=folder, store=store, cache=cache, locked=locked)
 
 

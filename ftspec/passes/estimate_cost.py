@@ -1,7 +1,5 @@
 """Predicted memory and time of the settled plan."""
 
-from ftspec.estimate.decoder import scoring_memory
-from ftspec.estimate.decoder_time import estimate_decoder_time
 from ftspec.estimate.time import TimeEstimate, estimate_time
 from ftspec.passes.context import Context, target_of
 from ftspec.passes.predict import planned_memory
@@ -17,6 +15,8 @@ def estimate_cost(plan: Plan, context: Context) -> Estimates:
     memory = planned_memory(plan, target)
     peak = memory.peak_bytes
     if isinstance(plan, LlmPlan):
+        from ftspec.estimate.decoder import scoring_memory
+
         rows = plan.execution.score_batch_size or 1
         peak = max(peak, scoring_memory(plan, target.memory, rows).peak_bytes)
     time = _time(plan, context)
@@ -36,5 +36,7 @@ def _time(plan: Plan, context: Context) -> TimeEstimate:
     if isinstance(plan, EmbeddingPlan):
         return estimate_time(plan, context.hardware, calibration=calibration)
     assert isinstance(plan, LlmPlan), plan.kind
+    from ftspec.estimate.decoder_time import estimate_decoder_time
+
     costs = target_of(plan, context).memory
     return estimate_decoder_time(plan, context.hardware, costs, calibration=calibration)

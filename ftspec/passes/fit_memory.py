@@ -8,7 +8,6 @@ from ftspec.passes.candidates import candidates, keeps_batch_whole
 from ftspec.passes.context import Context, span_of, target_of
 from ftspec.passes.least import least_peak
 from ftspec.passes.predict import Candidate, predict_peak
-from ftspec.passes.remedies import remedies
 from ftspec.passes.set_memory_limit import usable_bytes
 from ftspec.passes.units import gib
 from ftspec.plan.embedding import EmbeddingPlan
@@ -105,6 +104,8 @@ def _caching(chosen: Candidate, batch: int, facts: dict[str, Value]) -> Iterator
 
 
 def _does_not_fit(plan: Plan, context: Context, smallest: Candidate, needed: int, limit: int) -> Diagnostic:
+    from ftspec.passes.remedies import remedies
+
     offers = remedies(plan, context, limit, lambda changed: least_peak(changed, context))
     batch, way, processes = (
         plan.train.global_batch_size,

@@ -7,7 +7,6 @@ from ftspec.diagnostics.model import Diagnostic
 from ftspec.passes.context import Context, span_of, target_of
 from ftspec.passes.least import least_peak
 from ftspec.passes.predict import predict_scoring_peak
-from ftspec.passes.remedies import remedies
 from ftspec.passes.set_memory_limit import usable_bytes
 from ftspec.passes.units import gib
 from ftspec.plan.frozen import FrozenMap
@@ -38,6 +37,8 @@ def pick_score_batch(plan: LlmPlan, context: Context) -> Iterator[Rewrite | Diag
             facts=FrozenMap({"needed_bytes": needed, "limit_bytes": limit, "device": plan.execution.device}),
         )
         return
+    from ftspec.passes.remedies import remedies
+
     offers = remedies(plan, context, limit, lambda changed: least_peak(changed, context))
     yield Diagnostic(
         code=codes.DOES_NOT_FIT,

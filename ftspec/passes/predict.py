@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from ftspec.estimate.decoder import decoder_inputs, decoder_training_memory, scoring_memory
 from ftspec.estimate.memory import memory_inputs, training_memory
 from ftspec.plan.embedding import EmbeddingPlan
 from ftspec.plan.llm import LlmPlan
@@ -70,6 +69,8 @@ def planned_memory(plan: Plan, target: Target) -> MemoryEstimate:
     if isinstance(plan, EmbeddingPlan):
         return training_memory(memory_inputs(plan))
     assert isinstance(plan, LlmPlan), plan.kind
+    from ftspec.estimate.decoder import decoder_inputs, decoder_training_memory
+
     return decoder_training_memory(decoder_inputs(plan, target.memory))
 
 
@@ -81,6 +82,8 @@ def predict_peak(plan: Plan, candidate: Candidate, target: Target) -> int:
 
 def predict_scoring_peak(plan: LlmPlan, rows: int, target: Target) -> int:
     """The same of scoring, with `rows` held-out rows at once in each process."""
+    from ftspec.estimate.decoder import scoring_memory
+
     return _sharing(plan) * scoring_memory(plan, target.memory, rows).peak_bytes
 
 
