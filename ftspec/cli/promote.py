@@ -39,10 +39,10 @@ def promote_command(
 
     Both models are compared on the held-out side of the promoted one, by the gates of its spec with the
     present model as the baseline; the primary metric must gain above 0. Into an empty environment the verdict
-    of the run counts. The pointers stand in ftspec.environments.json, for git. It waits for no
-    run, unless a model has to be run to be compared with. Exit codes: 0 promoted, or it is there already, 4 the
-    environment moved meanwhile, or a model has to be run while something else holds the project, 5 a gate failed, 6 it cannot be told, 1 refused for
-    another reason.
+    of the run counts. The pointers stand in ftspec.environments.json, for git. It waits for no run, unless a
+    model has to be run to be compared with. Exit codes: 0 promoted, or it is there already, 4 the environment
+    moved meanwhile, or a model has to be run while something else holds the project, 5 a gate failed, 6 it
+    cannot be told, 1 refused for another reason.
 
     \b
     Examples:
