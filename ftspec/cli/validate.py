@@ -7,6 +7,7 @@ import click
 
 from ftspec.cli.common import fail, format_option, set_option, terminal_width, wants_color
 from ftspec.cli.exits import exit_code
+from ftspec.cli.findings import show_findings
 from ftspec.diagnostics.model import Diagnostics
 
 
@@ -44,7 +45,7 @@ def validate_command(specs: tuple[Path, ...], overrides: tuple[str, ...], format
 
         found.extend(clashes_of(documents).values())
     if format_ != "human":
-        click.echo(render_diagnostics(found, format_).rstrip("\n"))
+        show_findings(found, format_)
         raise SystemExit(exit_code(found))
     if found.has_errors:
         fail(found)

@@ -1,6 +1,7 @@
 """Drift (FTS694) and disagreements of a lock as findings that point at a line."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,36 @@ def test_a_lock_that_disagrees(repository: Repository) -> None:
     assert "FTS630" in line
     repository.path("ftspec.lock").write_text("<<<<<<< ours\n{}")
     assert "FTS631" in repository.run("lock", "--check", "--format", "github", code=1).stdout
+
+
+@pytest.mark.parametrize("command", [("validate", "{spec}"), ("plan", "{spec}"), ("plan", "--all")])
+@pytest.mark.parametrize("folder", [".", "specs", "elsewhere"])
+def test_files_are_named_as_the_checkout_names_them(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], folder: str
+) -> None:
+    """GitHub shows an annotation beside its line only where the path starts at the top of the repository."""
+    repository.replace("specs/pairs.yaml", "kind: Embedding", "kind: Embeddin")
+    repository.path("elsewhere").mkdir()
+    monkeypatch.chdir(repository.path(folder))
+    spec = os.path.relpath(repository.path("specs/pairs.yaml"))
+    for workspace, name in (
+        ("", "specs/pairs.yaml"),
+        ("..", "project/specs/pairs.yaml"),
+        ("/elsewhere", "specs/pairs.yaml"),
+    ):
+        monkeypatch.setenv("GITHUB_WORKSPACE", workspace and str((repository.top / workspace).resolve()))
+        words = [each.format(spec=spec) for each in command]
+        words += [] if command[0] == "validate" else ["--project", str(repository.top)]
+        text = repository.run(*words, "--format", "github", code=1).stdout
+        assert f"::error file={name},line=3," in text
+        if command[0] == "validate":
+            (run,) = json.loads(repository.run(*words, "--format", "sarif", code=1).stdout)["runs"]
+            place = run["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]
+            assert place == {"uri": name}
+
+
+def test_a_value_of_the_command_line_is_in_no_file(repository: Repository) -> None:
+    text = repository.run(
+        "validate", "specs/pairs.yaml", "--set", "train.epochs=x", "--format", "github", code=1
+    ).stdout
+    assert "file=" not in text
