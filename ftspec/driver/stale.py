@@ -16,7 +16,7 @@ from ftspec.hardware.model import Hardware, hardware_from_facts
 from ftspec.plan.codec import digest
 from ftspec.plan.contract import Contract, Production
 from ftspec.plan.lock_changes import moved_packages
-from ftspec.plan.model import Plan
+from ftspec.plan.model import Action, Plan
 from ftspec.plan.text import SavedPlan
 from ftspec.store.lockfile import LOCK_NAME
 from ftspec.store.project import Project
@@ -61,6 +61,8 @@ def check_fresh(
         _check_packages(contract, compiled, project, found)
         _check_production(contract, plan.name, project, found, review)
         _note_commit(contract, compiled, found)
+    if run_here:
+        _note_extension(plan, compiled.plan, found)
     if contract is None and run_here and not found.has_errors:
         found.add(
             codes.NO_CONTRACT,
@@ -168,6 +170,19 @@ def _note_commit(contract: Contract, compiled: Compilation, found: Diagnostics) 
     detail = commit_moved(contract, compiled.document.folder)
     if detail and not found.has_errors:
         found.add(codes.PLAN_ELSEWHEN, detail)
+
+
+def _note_extension(planned: Plan, now: Plan, found: Diagnostics) -> None:
+    """Where a training begins is not part of what was promised, but was shown with what it costs."""
+    waits = any(stage.name == "train" and stage.action is Action.RUN for stage in now.stages)
+    told = any(each.code == codes.NOT_EXTENDED for each in found)
+    if planned.extends is None or now.extends is not None or not waits or told or found.has_errors:
+        return
+    found.add(
+        codes.NOT_EXTENDED,
+        f"it was planned to go on from step {planned.extends.step:,} of run {planned.extends.run_id}, "
+        "which is not stored in this project, or not for this machine",
+    )
 
 
 def warn_if_moved(saved: SavedPlan) -> Iterator[str]:

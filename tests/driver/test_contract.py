@@ -427,3 +427,12 @@ def test_a_spec_that_is_gone_is_no_spec_with_faults(project: Path) -> None:
 def test_printed_commands_can_be_pasted(project: Path) -> None:
     _, said = run("plan", SPEC, "--out", "my plan.ftplan")
     assert "ftspec apply 'my plan.ftplan'" in said
+
+
+def test_a_training_that_cannot_go_on_here_as_planned(project: Path) -> None:
+    document = save()
+    document["extends"] = {"run_id": "pairs-0a1b2c3d", "step": 4}
+    Path(PLAN).write_text(json.dumps(document), "utf-8")
+    said = apply()[1]
+    assert "note[FTS688]" in said
+    assert "go on from step 4 of run pairs-0a1b2c3d" in said
