@@ -5,6 +5,7 @@ answers came in.
 """
 
 import hashlib
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,7 +76,7 @@ def missing_diagnostic(spec: str, missing: int, *, about: tuple[str | int, ...] 
     return Diagnostic(
         code=SYNTH_MISSING,
         detail=f"{missing:,} request{'' if missing == 1 else 's'} to the model not made yet",
-        help=f"ftspec synth {spec or 'SPEC'}",
+        help=f"ftspec synth {shlex.quote(spec or 'SPEC')}",
         about=about,
     )
 
