@@ -45,19 +45,19 @@ def lock_command(
       ftspec lock --check                            # in CI
     """
     from ftspec.driver.lock import make_lock
-    from ftspec.driver.specs import project_specs
+    from ftspec.driver.specs import project_specs, shown
     from ftspec.store.lockfile import LOCK_NAME, lock_text
     from ftspec.view.lock import lock_json, render_lock
 
     project = find_project(project_folder)
-    chosen = specs or tuple(_shown(path) for path in project_specs(project.root))
+    chosen = specs or tuple(shown(path) for path in project_specs(project.root))
     if not chosen:
         raise click.UsageError(f"there is no spec below {project.root}; name one")
     result, found = make_lock(chosen, project=project, whole=not specs, upgrade=upgrade)
     if format_ in FINDINGS:
         from ftspec.driver.findings import lock_findings
 
-        found.extend(lock_findings(result, _shown(result.path)) if result is not None and check else ())
+        found.extend(lock_findings(result, shown(result.path)) if result is not None and check else ())
         show_findings(found, format_)
     if result is None:
         if format_ in FINDINGS:
@@ -77,9 +77,3 @@ def lock_command(
         text = render_lock(LOCK_NAME, result.lock, result.changes, written=written, check=check)
         click.echo(text.rstrip("\n"))
     raise SystemExit(ERROR if check and differs else DONE)
-
-
-def _shown(path: Path) -> Path:
-    """Relative to the working directory where it lies below."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -5,22 +5,23 @@ from pathlib import Path
 
 import click
 
-from ftspec.cli.common import fail, format_option, set_option, terminal_width, wants_color
+from ftspec.cli.common import fail, find_project, format_option, set_option, terminal_width, wants_color
 from ftspec.cli.exits import exit_code
 from ftspec.cli.findings import show_findings
 from ftspec.diagnostics.model import Diagnostics
 
 
 @click.command("validate")
-@click.argument("specs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SPEC...")
+@click.argument("specs", nargs=-1, type=click.Path(path_type=Path), metavar="[SPEC]...")
 @set_option
 @format_option("human", "json", "sarif", "github")
 def validate_command(specs: tuple[Path, ...], overrides: tuple[str, ...], format_: str) -> None:
     """Check specs without looking at data, model or machine. All faults of all files are reported, and names
-    that two of them share.
+    that two of them share. Without SPEC all specs of the project are checked.
 
     \b
     Examples:
+      ftspec validate                                # every spec of the project
       ftspec validate specs/*.yaml
       ftspec validate spec.yaml --format github      # annotations in a pull request
       ftspec validate spec.yaml --format sarif > ftspec.sarif
@@ -29,6 +30,7 @@ def validate_command(specs: tuple[Path, ...], overrides: tuple[str, ...], format
     from ftspec.spec.check import check_spec
     from ftspec.view.diagnostics import render_diagnostics
 
+    specs = specs or _all()
     found = Diagnostics()
     valid = 0
     documents = []
@@ -55,3 +57,13 @@ def validate_command(specs: tuple[Path, ...], overrides: tuple[str, ...], format
             err=True,
         )
     click.echo(f"{valid} spec{'s' if valid != 1 else ''} valid")
+
+
+def _all() -> tuple[Path, ...]:
+    from ftspec.driver.specs import project_specs, shown
+
+    project = find_project(None)
+    specs = tuple(shown(path) for path in project_specs(project.root))
+    if not specs:
+        raise click.UsageError(f"there is no spec below {project.root}; name one")
+    return specs

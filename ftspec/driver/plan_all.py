@@ -1,7 +1,6 @@
 """`ftspec plan --all`: every spec of a project, or those that changed since a revision, each held against what
 it was there. Faults of one spec stop no other."""
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from ftspec.driver.names import name_clashes
 from ftspec.driver.plan_files import PlanFiles, file_names, in_the_way
 from ftspec.driver.sides import Reading, lock_side, read_side, read_spec_of
 from ftspec.driver.since import ChangedSpec, changed_specs
-from ftspec.driver.specs import project_specs
+from ftspec.driver.specs import project_specs, shown
 from ftspec.plan.codec import digest
 from ftspec.plan.difference import Difference
 from ftspec.plan.drift import ModelDrift
@@ -280,10 +279,3 @@ def _written(wish: Wish, folder: Path, planned: Iterable[_Made], names: Mapping[
             path = files.write(called[Path(spec.path)], plan_to_json(compiled.plan, contract))
             made.append((replace(spec, file=str(path), found=(*spec.found, *found)), compiled))
     return made
-
-
-def shown(path: Path) -> Path:
-    """Relative to the working directory where it lies below: as people and annotations name it."""
-    path = Path(os.path.abspath(path))  # noqa: PTH100 - links stay
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path

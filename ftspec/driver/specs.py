@@ -34,6 +34,12 @@ def project_specs(root: Path) -> tuple[Path, ...]:
     return tuple(path for path in specs if is_spec_file(path, is_extended=_absolute(path) in parts))
 
 
+def shown(path: Path) -> Path:
+    """Relative to the working directory where it lies below: as people and annotations name it."""
+    path, here = _absolute(path), Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def is_spec_file(path: Path, *, is_extended: bool = False) -> bool:
     """Does the file say `apiVersion: ftspec/…` at its top level, or inherit it? Or is it one of our kinds with
     sections of ours, though without that line: unless others extend it, for then it is a part of them."""

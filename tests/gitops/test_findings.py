@@ -106,3 +106,16 @@ def test_a_value_of_the_command_line_is_in_no_file(repository: Repository) -> No
         "validate", "specs/pairs.yaml", "--set", "train.epochs=x", "--format", "github", code=1
     ).stdout
     assert "file=" not in text
+
+
+def test_without_a_spec_all_of_the_project_are_checked(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert repository.run("validate").stdout == "2 specs valid\n"
+    repository.replace("specs/pairs.yaml", "kind: Embedding", "kind: Embeddin")
+    repository.path("ftspec.lock").write_text("")  # the mark of the root
+    monkeypatch.chdir(repository.path("specs"))
+    assert "FTS201" in repository.run("validate", code=1).stderr
+    monkeypatch.chdir(repository.top.parent)
+    repository.path("specs").rename(repository.top.parent / ".hidden")
+    assert "there is no spec below" in repository.run("validate", code=64).output
