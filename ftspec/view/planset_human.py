@@ -37,8 +37,6 @@ def _spec(spec: PlannedSpec, width: int) -> list[Line]:
     word = str(spec.category or ("no change in meaning" if spec.is_empty else spec.state))
     if spec.moves_current or spec.is_stored:
         word += " (current moves back)" if spec.moves_current else " (stored: nothing is trained)"
-    if spec.moves_current or spec.is_stored:
-        word += " (current moves back)" if spec.moves_current else " (stored: nothing is trained)"
     if spec.state is SpecState.RENAMED:
         word = f"{word}, renamed from {spec.old_path}"
     style = "bold red" if spec.state is SpecState.FAILED else BUSY
