@@ -187,10 +187,11 @@ def count_rows(plan: Plan, index: int, project: Project) -> int | None:
 
 
 def _present_model(plan: Plan, project: Project, kind: InputKind, name: str, facts: ModelFacts) -> Input:
-    from ftspec.models.decoder import read_decoder_facts
-    from ftspec.models.facts import read_facts
-
-    read: Reader[ModelFacts] = read_decoder_facts if isinstance(plan, LlmPlan) else read_facts
+    read: Reader[ModelFacts]
+    if isinstance(plan, LlmPlan):
+        from ftspec.models.decoder import read_decoder_facts as read
+    else:
+        from ftspec.models.facts import read_facts as read
     seen, found = read(Path(facts.location), id=facts.id, origin=facts.origin, cache=project.cache)
     return Input(kind=kind, name=name, digest=seen.digest if seen else None, fault=_first_fault(found))
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from ftspec.models.config import read_transformer
-from ftspec.models.decoder import MORE_FILES
 from ftspec.models.facts import defining_files, transformer_folder
 from ftspec.models.header import read_object, read_weights
 from ftspec.models.modules import read_chain
@@ -19,6 +18,8 @@ def model_files(facts: ModelFacts, cache: Path | None) -> dict[str, str]:
     config = config_folder / "config.json"
     transformer = read_transformer(read_object(config), str(config))
     if isinstance(facts, DecoderFacts):
+        from ftspec.models.decoder import MORE_FILES
+
         names = defining_files(folder, ("",), {"": read_weights(folder)}, python=python, more=MORE_FILES)
     else:
         chain = read_chain(folder, causal=transformer.causal)
