@@ -167,6 +167,10 @@ def diff_since(
         if made is not None and not made.is_empty:
             differences.append(made)
     changes = SpecChanges(
-        differences=tuple(differences), new=tuple(new), deleted=tuple(deleted), renamed=tuple(renamed)
+        differences=tuple(differences),
+        new=tuple(new),
+        deleted=tuple(deleted),
+        renamed=tuple(renamed),
+        is_partial=found.has_errors,
     )
     return changes, found

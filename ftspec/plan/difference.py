@@ -161,6 +161,7 @@ class SpecChanges:
     new: tuple[str, ...] = ()
     deleted: tuple[str, ...] = ()
     renamed: tuple[tuple[str, str], ...] = ()  # what it was and is
+    is_partial: bool = False  # some cannot be read, or planned: what became of them is not known
 
     @property
     def is_empty(self) -> bool:

@@ -59,7 +59,12 @@ def render_spec_changes(found: SpecChanges, since: str, *, width: int = 80, colo
     lines = [line for text in alone_sentences(found) for line in _paragraph(text, width)]
     if lines:
         parts.append(paint(lines, color=color))
-    return "\n".join(parts) or f"No spec changed since {safe(since)}.\n"
+    return "\n".join(parts) or f"{nothing(found)} since {safe(since)}.\n"
+
+
+def nothing(found: SpecChanges) -> str:
+    """Of those that can be read; what is the matter with the others is told elsewhere."""
+    return "No other spec changed" if found.is_partial else "No spec changed"
 
 
 def alone_sentences(found: SpecChanges) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ftspec.plan.difference import Difference, SpecChanges
-from ftspec.view.diff_human import alone_sentences, decision_reason, decision_text
+from ftspec.view.diff_human import alone_sentences, decision_reason, decision_text, nothing
 from ftspec.view.diff_words import (
     STAGE_WORDS,
     continuation_sentences,
@@ -31,7 +31,7 @@ def spec_changes_markdown(found: SpecChanges, since: str) -> str:
     lines = [f"- {escape(text)}" for text in alone_sentences(found)]
     if lines:
         parts.append("\n".join([*lines, ""]))
-    return "\n".join(parts) or f"No spec changed since {escape(since)}.\n"
+    return "\n".join(parts) or f"{nothing(found)} since {escape(since)}.\n"
 
 
 def diff_markdown(found: Difference, *, heading: bool = True) -> str:

@@ -565,3 +565,12 @@ def test_histories_without_a_common_commit_are_named(repository: Repository) -> 
     repository.git("commit", "-qm", "begun anew")
     for command in (("plan", "--all"), ("diff",)):
         assert "never left 'main'" in " ".join(repository.run(*command, "--since", "main").output.split())
+
+
+def test_a_spec_in_conflict_is_none_that_did_not_change(repository: Repository) -> None:
+    assert repository.run("diff", "--since", "main").stdout == "No spec changed since main.\n"
+    repository.replace("specs/pairs.yaml", "\ntrain:\n", "\n<<<<<<< HEAD\ntrain:\n")
+    for format_ in ("human", "markdown"):
+        result = repository.run("diff", "--since", "main", "--format", format_, code=1)
+        assert "FTS108" in result.stderr
+        assert result.stdout == "No other spec changed since main.\n"
