@@ -29,12 +29,19 @@ from ftspec.store.project import Project
 @click.command("apply")
 @click.argument("spec_or_plan", metavar="SPEC|PLANFILE", type=click.Path(path_type=Path))
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option(
+    "--locked/--no-locked",
+    default=None,
+    help="Refuse when ftspec.lock and what is here disagree; default for a spec in CI where there is a lock. "
+    "Without it a saved plan runs as it was reviewed, and a note says where the lock differs.",
+)
 @set_option
 @format_option("human", "json")
 @project_option
 def apply_command(
     spec_or_plan: Path,
     yes: bool,
+    locked: bool | None,
     overrides: tuple[str, ...],
     format_: str,
     project_folder: Path | None,
@@ -58,7 +65,7 @@ def apply_command(
     from ftspec.view.progress import progress_view
 
     project = find_project(project_folder)
-    compiled, contract, found = _compile(spec_or_plan, project, overrides)
+    compiled, contract, found = _compile(spec_or_plan, project, overrides, locked)
     if compiled is None:
         fail(found, format_=format_)
     plan = compiled.plan
@@ -96,7 +103,7 @@ def apply_command(
 
 
 def _compile(
-    path: Path, project: Project, overrides: tuple[str, ...]
+    path: Path, project: Project, overrides: tuple[str, ...], locked: bool | None
 ) -> tuple[Compilation | None, Contract | None, Diagnostics]:
     from ftspec.driver.compile import compile_spec
     from ftspec.driver.lock_check import check_lock
@@ -108,7 +115,7 @@ def _compile(
 
         compiled, found = compile_spec(path, project=project, overrides=overrides)
         if compiled is not None:
-            found.extend(check_lock(compiled, project, locked=None, here=True))
+            found.extend(check_lock(compiled, project, locked=locked, here=True))
             found.extend(clash_with_current(compiled, project))
         return (None if found.has_errors else compiled), None, found
     if overrides:
@@ -117,8 +124,9 @@ def _compile(
     if saved is None:
         return None, None, found
     compiled, found = check_fresh(saved, project=project)
-    if compiled is not None:  # the lock may say something else by now, although the world does not
-        found.extend(check_lock(compiled, project, locked=None, here=compiled.runs_on is None))
+    if compiled is not None:
+        # The lock may say something else by now. A note unless it was asked for: `plan --no-locked` means it so.
+        found.extend(check_lock(compiled, project, locked=locked or False, here=compiled.runs_on is None))
     return (None if found.has_errors else compiled), saved.contract, found
 
 
