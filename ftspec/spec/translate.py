@@ -152,7 +152,7 @@ def _unknown_key(path: Path, tree: dict[str, Any], document: Document, *, helpfu
     where = path[:-1]
     section = section_at(where, tree)
     assert section is not None
-    here = [key for key in section.model_fields if key not in _value_at(tree, where)]
+    here = [key for key in section.model_fields if not document.has((*where, key))]
     shown = shorten(name, 40)
     detail = f"`{shown}` is not a key of `{dotted(where)}`" if where else f"`{shown}` is not a key of a spec"
     if is_union(where):

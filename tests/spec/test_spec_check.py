@@ -219,3 +219,12 @@ def test_any_value_anywhere_is_a_diagnostic_and_no_traceback(tmp_path: Path, odd
         spec, found = check(tmp_path, text=json.dumps(changed))
         assert (spec is None) == any(item.is_error for item in found)
         assert all(item.primary is not None for item in found)
+
+
+def test_a_key_that_is_missing_is_not_there_already(tmp_path: Path) -> None:
+    text = spec_text.MINIMAL.replace("apiVersion", "apiversion")
+    _, found = check(tmp_path, text=text)
+    assert {item.code.id: item.help for item in found} == {
+        "FTS202": "add `apiVersion: ftspec/v1`",
+        "FTS203": "did you mean `apiVersion`?",
+    }
