@@ -141,14 +141,18 @@ def _lock(wish: Wish, past: _Past) -> list[_Made]:
         after = read_side(str(shown(path)), reading)
         if after is None:
             found = tuple(reading.found)
-            return [(PlannedSpec(path=str(shown(path)), state=SpecState.FAILED, found=found), None)]
+            return [
+                (PlannedSpec(path=str(shown(path)), state=SpecState.FAILED, found=found, is_lock=True), None)
+            ]
         raw, _ = git.show(past.repository, past.commit, path)
         text = (raw or b"").decode("utf-8", "replace")
         before = lock_side(text, f"{past.revision}:{path.name}", reading)
         if before is None:
             return []  # what it was is of no use, and has no say in what it is
         made = difference(before, after, project=wish.project)
-    return [(PlannedSpec(path=str(shown(path)), state=SpecState.CHANGED, difference=made), None)]
+    return [
+        (PlannedSpec(path=str(shown(path)), state=SpecState.CHANGED, difference=made, is_lock=True), None)
+    ]
 
 
 def _relocked(wish: Wish, past: _Past, specs: Sequence[Path], seen: set[Path]) -> list[_Made]:

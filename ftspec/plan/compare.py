@@ -255,7 +255,7 @@ def _seconds(plan: Plan, names: set[str]) -> float:
 
 
 def decisions_of(old: Plan, new: Plan) -> tuple[DecisionChange, ...]:
-    """Leaves that ftspec settled, and settled otherwise."""
+    """Leaves that ftspec settled, and settled otherwise. What the new spec gives is a change, and follows from none."""
     before, after = dict(leaves(old)), dict(leaves(new))
     found = []
     for path, value in after.items():
@@ -263,6 +263,8 @@ def decisions_of(old: Plan, new: Plan) -> tuple[DecisionChange, ...]:
             continue
         settled = [plan.origins.get(path) for plan in (old, new)]
         if not any(origin is not None and origin.kind is OriginKind.DECIDED for origin in settled):
+            continue
+        if settled[1] is not None and settled[1].kind is OriginKind.GIVEN:
             continue
         last = _last_decision(new, path)
         found.append(

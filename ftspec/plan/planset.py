@@ -34,6 +34,7 @@ class PlannedSpec:
     found: tuple[Diagnostic, ...] = ()
     drift: tuple[ModelDrift, ...] = ()  # of what it made before: only what is relevant
     notes: tuple[str, ...] = ()  # sentences: what could not be compared, and why
+    is_lock: bool = False  # no spec, but what decides what names in specs mean
 
     @property
     def category(self) -> Category | None:

@@ -11,7 +11,7 @@ from ftspec.plan.difference import Difference, SourceChange, StageReason
 from ftspec.plan.planset import PlannedSpec
 from ftspec.plan.reasons import Reason
 from ftspec.view.amounts import count_text, number_text, seconds_text, value_text
-from ftspec.view.diff_words import continuation_sentences, space_text
+from ftspec.view.diff_words import continuation_sentences, space_text, without_nulls
 from ftspec.view.plan_human import short_hash
 from ftspec.view.plan_markdown import escape
 from ftspec.view.reasons import PROSE
@@ -161,7 +161,7 @@ def _key(path: str) -> str:
 def _json(value: Any) -> str:
     if isinstance(value, float):
         return number_text(value)
-    return clip(safe(json.dumps(value, ensure_ascii=False, default=str)), _LONGEST_VALUE)
+    return clip(safe(json.dumps(without_nulls(value), ensure_ascii=False, default=str)), _LONGEST_VALUE)
 
 
 def _value(value: Any, field: str) -> str:

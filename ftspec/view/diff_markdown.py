@@ -18,6 +18,7 @@ from ftspec.view.diff_words import (
     source_text,
     space_text,
     verdict,
+    without_nulls,
 )
 from ftspec.view.plan_markdown import escape
 from ftspec.view.safe_text import safe
@@ -81,7 +82,7 @@ def _fence(found: Difference) -> list[str]:
 
 
 def _value(value: Any) -> str:
-    text = value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) and value else json.dumps(without_nulls(value), ensure_ascii=False)
     return safe(text if len(text) <= 200 else text[:199] + "…")
 
 

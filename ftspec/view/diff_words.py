@@ -72,14 +72,14 @@ def json_text(value: Any, *, limit: int = _LONGEST) -> str:
     elif isinstance(value, list) and value and all(isinstance(each, str | int | float) for each in value):
         text = ", ".join(json_text(each) for each in value)
     else:
-        text = json.dumps(_set(value), ensure_ascii=False)
+        text = json.dumps(without_nulls(value), ensure_ascii=False)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _set(value: Any) -> Any:
+def without_nulls(value: Any) -> Any:
     """Without what is null: a whole section has many keys that nobody wrote."""
     if isinstance(value, dict):
-        return {name: _set(item) for name, item in value.items() if item is not None}
+        return {name: without_nulls(item) for name, item in value.items() if item is not None}
     return value
 
 

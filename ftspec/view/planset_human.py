@@ -82,11 +82,13 @@ def _runs(spec: PlannedSpec) -> str:
 
 
 def _total(plans: PlanSet) -> str:
+    specs = [each for each in plans.specs if not each.is_lock]
     failed = sum(1 for each in plans.specs if each.state is SpecState.FAILED)
-    words = [f"{count_text(len(plans.specs), 'spec')}"]
+    words = [f"{count_text(len(specs), 'spec')}"]
     if plans.revision is not None:
+        also = " and the lock" if len(specs) < len(plans.specs) else ""
         words = [
-            f"{count_text(len(plans.specs), 'spec')} changed since {plans.revision}, {plans.unchanged:,} did not"
+            f"{count_text(len(specs), 'spec')}{also} changed since {plans.revision}, {plans.unchanged:,} did not"
         ]
     if failed:
         words.append(f"{count_text(failed, 'spec')} cannot be planned")

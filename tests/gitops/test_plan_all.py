@@ -143,6 +143,8 @@ def test_the_lock_is_compared_too(repository: Repository) -> None:
     text = repository.run("plan", "--all", "--since", "main", "--format", "markdown").stdout
     assert "<b>ftspec.lock</b>" in text
     assert "1 spec did not change" in text
+    human = repository.run("plan", "--all", "--since", "main").stdout
+    assert "1 spec and the lock changed since main, 1 did not" in human
     repository.path("ftspec.lock").write_text("<<<<<<< ours\n{}")
     text = repository.run("plan", "--all", "--since", "main", "--format", "markdown", code=1).stdout
     assert "FTS631" in text
@@ -574,3 +576,16 @@ def test_a_spec_in_conflict_is_none_that_did_not_change(repository: Repository) 
         result = repository.run("diff", "--since", "main", "--format", format_, code=1)
         assert "FTS108" in result.stderr
         assert result.stdout == "No other spec changed since main.\n"
+
+
+def test_keys_that_nobody_wrote_and_wishes_are_not_shown(repository: Repository) -> None:
+    """A section that is new has many keys that are null; a value that is written follows from none."""
+    with repository.path("specs/pairs.yaml").open("a", encoding="utf-8") as file:
+        file.write("\nresources: {device: cpu, precision: fp32}\n")
+    repository.replace("specs/pairs.yaml", "  latency_ms:\n    p95_max: 200\n", "")
+    for command in (("plan", "--all"), ("diff",)):
+        text = repository.run(*command, "--since", "main", "--format", "markdown").stdout
+        assert '- gates.latency_ms: {"' in text
+        assert "null" not in text
+    decided = planned(repository)["specs/pairs.yaml"]["difference"]["decisions"]
+    assert "execution.precision" not in [each["field"] for each in decided]
