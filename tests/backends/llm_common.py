@@ -187,7 +187,9 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    """The lines that are there to their end: a run may be writing the next one."""
+    text = path.read_text(encoding="utf-8")
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
 
 def read_info(folder: Path, stage: str) -> dict[str, Any]:

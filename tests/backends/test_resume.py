@@ -53,7 +53,8 @@ def wait_for(folder: Path, process: "subprocess.Popen[bytes]", event: str, step:
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         if (folder / "events.jsonl").exists():
-            lines = (folder / "events.jsonl").read_text().splitlines()
+            text = (folder / "events.jsonl").read_text()
+            lines = text[: text.rfind("\n") + 1].splitlines()  # the last one may be in the making
             if any(e["event"] == event and e["step"] >= step for e in map(json.loads, lines) if "step" in e):
                 return
         assert process.poll() is None, (folder / "trainer.log").read_text()
